@@ -1,0 +1,1 @@
+"""Decide: values and decisions. Standard library only, no clock, no I/O."""
