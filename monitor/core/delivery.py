@@ -341,5 +341,5 @@ def retry_at(attempts: int, now: datetime, jitter: float) -> datetime:
         now: The present instant.
         jitter: From 0 to 1; stretches the wait by up to a quarter.
     """
-    wait = min(_FIRST_RETRY * 2 ** min(attempts - 1, 12), _LONGEST_RETRY)
+    wait: timedelta = min(_FIRST_RETRY * 2 ** min(attempts - 1, 12), _LONGEST_RETRY)
     return now + wait * (1 + jitter / 4)
