@@ -1,0 +1,157 @@
+"""Apps: whether each may be asked, and the operator's matters that concern one."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.core.incident import Incident, Reason, Step
+from monitor.core.tokens import Code
+from monitor.store.codec import decode_incident, encode
+from monitor.store.entries import Entry, add_entries, close_entries, reached
+from monitor.store.records import new_id
+from monitor.store.tables import apps, incidents, tokens
+from monitor.store.transactions import Database
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """How it stands with one app; replicas share it."""
+
+    id: str
+    proved_at: datetime | None = None
+    """When Meta last vouched for our credentials."""
+    rejected_at: datetime | None = None
+    """Since when Meta refuses them."""
+    paused_until: datetime | None = None
+    pause_cause: str | None = None
+    failures: int = 0
+    """Failed calls in a row."""
+    usage_percent: int | None = None
+    api_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kinship:
+    """How many tokens of an app answer as its own, and how many as another's."""
+
+    own: int
+    foreign: int
+    foreign_since: datetime | None
+
+
+Advance: TypeAlias = Callable[[Incident | None], Step]
+PlanMatter: TypeAlias = Callable[[Step, str, frozenset[str]], Sequence[Entry]]
+"""Step, incident id, readers reached → entries."""
+
+
+class Apps:
+    """Remembers what concerns an app as a whole."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def states(self, ids: Collection[str]) -> dict[str, AppState]:
+        """The state of these apps; an app never asked has an empty one."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                select(apps).where(apps.c.id.in_(list(ids)))
+            )
+            known = {row.id: AppState(*row) for row in rows}
+        return {app_id: known.get(app_id) or AppState(app_id) for app_id in ids}
+
+    async def note(self, app_id: str, **facts: Any) -> None:  # noqa: ANN401 - columns
+        """Write these columns of an app, making its row if need be."""
+        statement = sqlite.insert(apps).values(id=app_id, **facts)
+        statement = statement.on_conflict_do_update(
+            index_elements=["id"], set_=dict(facts)
+        )
+        async with self._database.write() as connection:
+            await connection.execute(statement)
+
+    async def kinship(self, app_id: str) -> Kinship:
+        """What its tokens say of whose they are."""
+        foreign = (tokens.c.suspicion == Code.WRONG_APP) | tokens.c.codes.contains(
+            Code.WRONG_APP
+        )
+        query = select(
+            func.count().filter(tokens.c.known.is_not(None) & ~foreign),
+            func.count().filter(foreign),
+            func.min(tokens.c.suspected_at).filter(
+                tokens.c.suspicion == Code.WRONG_APP
+            ),
+        ).where(tokens.c.app_id == app_id, foreign | tokens.c.known.is_not(None))
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one()
+            return Kinship(int(row[0]), int(row[1]), row[2])
+
+    async def matter(
+        self,
+        subject: str,
+        app_id: str | None,
+        advance: Advance,
+        plan: PlanMatter,
+        now: datetime,
+    ) -> Step:
+        """Advance the operator's incident of this subject, in one transaction."""
+        async with self._database.write() as connection:
+            return await advance_matter(
+                connection, (subject, app_id), advance, plan, now
+            )
+
+    async def open_matter(self, subject: str) -> bool:
+        """Whether the subject has an open incident."""
+        query = select(incidents.c.id).where(
+            incidents.c.subject == subject, incidents.c.closed_at.is_(None)
+        )
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).first() is not None
+
+
+async def advance_matter(
+    connection: AsyncConnection,
+    subject: tuple[str, str | None],
+    advance: Advance,
+    plan: PlanMatter,
+    now: datetime,
+) -> Step:
+    """Advance an incident that is no token's, inside the caller's transaction."""
+    name, app_id = subject
+    row = (
+        await connection.execute(
+            select(incidents.c.id, incidents.c.state).where(
+                incidents.c.subject == name, incidents.c.closed_at.is_(None)
+            )
+        )
+    ).first()
+    before = None if row is None else decode_incident(row.state)
+    step = advance(before)
+    if step.incident is None or (step.incident == before and step.notice is None):
+        return step
+    incident_id = new_id() if row is None else row.id
+    values = {"closed_at": step.incident.closed_at, "state": encode(step.incident)}
+    if row is None:
+        await connection.execute(
+            insert(incidents).values(
+                id=incident_id,
+                subject=name,
+                app_id=app_id,
+                opened_at=step.incident.opened_at,
+                **values,
+            )
+        )
+    else:
+        await connection.execute(
+            update(incidents).where(incidents.c.id == incident_id).values(**values)
+        )
+    told: frozenset[str] = frozenset()
+    if step.incident.closed_at is not None:
+        told = await reached(connection, incident_id)
+        await close_entries(connection, [incident_id], now)
+    if step.notice is not None and (step.notice.reason is not Reason.RESOLVED or told):
+        await add_entries(connection, plan(step, incident_id, told), now)
+    return step

@@ -1,0 +1,129 @@
+"""Outbox entries as the recording transaction plans, outlives and closes them."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.core.delivery import Drop, Item, Role, Waiting
+from monitor.store.codec import encode, join_codes
+from monitor.store.tables import letters, outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One notice for one reader, before it is part of a letter."""
+
+    incident_id: str
+    recipient: str
+    role: Role
+    product: str
+    app_id: str
+    item: Item
+    due_at: datetime
+    """When `group_wait` is over."""
+    looked_at: datetime | None = None
+    """The look that planned it."""
+    token_row: int | None = None
+    name: str | None = None
+    cc: str = ""
+    locale: str | None = None
+    timezone: str | None = None
+
+
+async def add_entries(
+    connection: AsyncConnection, entries: Sequence[Entry], now: datetime
+) -> None:
+    """Plan notices; planning one twice is planning it once.
+
+    Earlier entries of the same incident for the same reader that no letter in doubt
+    holds are outlived.
+    """
+    if not entries:
+        return
+    plan = sqlite.insert(outbox).on_conflict_do_nothing(
+        index_elements=["incident_id", "number", "recipient"]
+    )
+    await connection.execute(
+        plan,
+        [
+            {
+                "id": secrets.token_hex(6),
+                "incident_id": entry.incident_id,
+                "number": entry.item.number,
+                "recipient": entry.recipient,
+                "role": entry.role,
+                "product": entry.product,
+                "subject": entry.item.subject,
+                "app_id": entry.app_id,
+                "token_row": entry.token_row,
+                "name": entry.name,
+                "cc": entry.cc,
+                "locale": entry.locale,
+                "timezone": entry.timezone,
+                "reason": entry.item.reason,
+                "codes": join_codes(tuple(f.code for f in entry.item.findings)),
+                "item": encode(entry.item),
+                "planned_at": now,
+                "looked_at": entry.looked_at,
+                "state": "waiting",
+                "waits_for": Waiting.GROUP,
+                "due_at": entry.due_at,
+            }
+            for entry in entries
+        ],
+    )
+    outlive = (
+        update(outbox)
+        .where(
+            outbox.c.incident_id == bindparam("incident"),
+            outbox.c.recipient == bindparam("reader"),
+            outbox.c.number < bindparam("newer"),
+            outbox.c.state == "waiting",
+        )
+        .values(state="dropped", dropped_for=Drop.SUPERSEDED, settled_at=now)
+    )
+    await connection.execute(
+        outlive,
+        [
+            {
+                "incident": entry.incident_id,
+                "reader": entry.recipient,
+                "newer": entry.item.number,
+            }
+            for entry in entries
+        ],
+    )
+
+
+async def close_entries(
+    connection: AsyncConnection, incident_ids: Sequence[str], now: datetime
+) -> None:
+    """Drop what was still to be said about matters that are over."""
+    if not incident_ids:
+        return
+    await connection.execute(
+        update(outbox)
+        .where(
+            outbox.c.incident_id.in_(list(incident_ids)), outbox.c.state == "waiting"
+        )
+        .values(state="dropped", dropped_for=Drop.CLOSED, settled_at=now)
+    )
+
+
+async def reached(connection: AsyncConnection, incident_id: str) -> frozenset[str]:
+    """The readers a letter about this incident has reached, or may have reached."""
+    query = (
+        select(outbox.c.recipient)
+        .join(letters, letters.c.id == outbox.c.letter_id)
+        .where(
+            outbox.c.incident_id == incident_id,
+            (outbox.c.state == "sent")
+            | (outbox.c.state.in_(["sealed", "refused"]) & letters.c.in_doubt),
+        )
+    )
+    return frozenset((await connection.scalars(query)).all())

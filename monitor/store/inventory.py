@@ -1,0 +1,340 @@
+"""The inventory at rest: who owns which token; secrets only sealed."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.core.delivery import Drop, Waiting
+from monitor.core.inventory import Row
+from monitor.core.schedule import Urgency
+from monitor.core.tokens import Cause
+from monitor.errors import ConfigurationError
+from monitor.store.claims import Claim
+from monitor.store.codec import encode
+from monitor.store.seal import Keyring, SealBrokenError, fingerprint, token_place
+from monitor.store.tables import audit, incidents, outbox, tokens, vault
+from monitor.store.transactions import AnyRow, Database
+
+_CHUNK: Final = 500
+_FINGERPRINT_KEY: Final = "fingerprint-key"
+_VAULT_PLACE: Final = b"vault:" + _FINGERPRINT_KEY.encode()
+_VAULTED: Final = select(vault.c.sealed).where(vault.c.name == _FINGERPRINT_KEY)
+
+
+@dataclass(slots=True)
+class Imported:
+    """What an import changed."""
+
+    added: int = 0
+    replaced: int = 0
+    """Known tokens with another secret."""
+    changed: int = 0
+    """Known tokens with other facts and the same secret."""
+    unchanged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a row becomes in the table, without its secret."""
+
+    facts: dict[str, Any]
+    secret: str = field(repr=False)
+    print: bytes
+
+
+class Inventory:
+    """Takes tokens in, lets them go, and opens their secrets for asking."""
+
+    def __init__(self, database: Database, keyring: Keyring) -> None:
+        self._database = database
+        self._keyring = keyring
+
+    async def import_rows(
+        self,
+        rows: Iterable[Row],
+        now: datetime,
+        progress: Callable[[int], None] | None = None,
+    ) -> Imported:
+        """Take in all rows or none; the same rows again change nothing.
+
+        Args:
+            rows: Checked rows, each id once; read as a stream.
+            now: The present instant; new secrets are due from it.
+            progress: Told how many rows were written so far.
+        """
+        done = Imported()
+        count = 0
+        async with self._database.write() as connection:
+            key = await self._fingerprint_key(connection)
+            for chunk in _chunks(rows, _CHUNK):
+                await self._import_chunk(connection, chunk, key, now, done)
+                count += len(chunk)
+                if progress is not None:
+                    progress(count)
+        return done
+
+    async def _import_chunk(
+        self,
+        connection: AsyncConnection,
+        rows: Sequence[Row],
+        key: bytes,
+        now: datetime,
+        done: Imported,
+    ) -> None:
+        found = await connection.execute(_EXISTING, {"ids": [row.id for row in rows]})
+        known = {row.id: row for row in found}
+        added = []
+        for row in rows:
+            stored = Stored(_facts(row), row.token, fingerprint(row.token, key))
+            old = known.get(row.id)
+            if old is None:
+                added.append(self._new(stored, now))
+                done.added += 1
+            elif old.fingerprint != stored.print:
+                await self._replace(connection, old, stored, now)
+                done.replaced += 1
+            elif any(getattr(old, name) != stored.facts[name] for name in stored.facts):
+                await self._change(connection, old, stored, now)
+                done.changed += 1
+            else:
+                done.unchanged += 1
+        if added:
+            await connection.execute(insert(tokens), added)
+
+    def _new(self, stored: Stored, now: datetime) -> dict[str, Any]:
+        row_id = secrets.randbits(62)
+        return {
+            **stored.facts,
+            "row_id": row_id,
+            "secret": self._keyring.seal(
+                stored.secret.encode(), token_place(row_id, 1)
+            ),
+            "fingerprint": stored.print,
+            "version": 1,
+            "next_check_at": now,
+            "created_at": now,
+        }
+
+    async def _replace(
+        self,
+        connection: AsyncConnection,
+        old: AnyRow,
+        stored: Stored,
+        now: datetime,
+    ) -> None:
+        """Another secret: nothing that was known is known of it; it is due now."""
+        version = old.version + 1
+        place = token_place(old.row_id, version)
+        await connection.execute(
+            update(tokens)
+            .where(tokens.c.row_id == old.row_id)
+            .values(
+                **stored.facts,
+                secret=self._keyring.seal(stored.secret.encode(), place),
+                fingerprint=stored.print,
+                version=version,
+                fence=tokens.c.fence + 1,
+                known=None,
+                life_seen_at=None,
+                verified_at=None,
+                suspicion=None,
+                suspected_at=None,
+                severity="unknown",
+                codes="",
+                inconclusive_cause=None,
+                urgency=int(Urgency.CONFIRM),
+                next_check_at=now,
+                judge_at=None,
+            )
+        )
+        await _follow_owner(connection, old, stored.facts["owner_email"], now)
+
+    async def _change(
+        self,
+        connection: AsyncConnection,
+        old: AnyRow,
+        stored: Stored,
+        now: datetime,
+    ) -> None:
+        await connection.execute(
+            update(tokens)
+            .where(tokens.c.row_id == old.row_id)
+            .values(**stored.facts, next_check_at=now, fence=tokens.c.fence + 1)
+        )
+        await _follow_owner(connection, old, stored.facts["owner_email"], now)
+
+    async def remove(self, token_id: str, author: str, now: datetime) -> bool:
+        """Forget a token, its history, and what was still to be said of it."""
+        async with self._database.write() as connection:
+            row_id = await connection.scalar(
+                select(tokens.c.row_id).where(tokens.c.id == token_id)
+            )
+            if row_id is None:
+                return False
+            await connection.execute(delete(tokens).where(tokens.c.row_id == row_id))
+            await connection.execute(
+                update(incidents)
+                .where(incidents.c.token_row == row_id, incidents.c.closed_at.is_(None))
+                .values(closed_at=now)
+            )
+            await connection.execute(
+                update(outbox)
+                .where(outbox.c.token_row == row_id, outbox.c.state == "waiting")
+                .values(state="dropped", dropped_for=Drop.GONE, settled_at=now)
+            )
+            await connection.execute(
+                insert(audit).values(
+                    at=now, author=author, action="remove", subject=f"token:{token_id}"
+                )
+            )
+        return True
+
+    def unseal(self, claim: Claim) -> str | Cause:
+        """The secret of a claimed token, or why it cannot be read."""
+        try:
+            place = token_place(claim.row_id, claim.version)
+            return self._keyring.open(claim.sealed, place).decode()
+        except (SealBrokenError, UnicodeDecodeError):
+            return Cause.SECRET
+
+    async def export(self) -> AsyncIterator[dict[str, Any]]:
+        """Every row of the inventory, without its secret, in the order of the ids."""
+        query = select(*(tokens.c[name] for name in _EXPORTED)).order_by(tokens.c.id)
+        async with self._database.read() as connection:
+            result = await connection.stream(query)
+            async for row in result:
+                yield dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+
+    async def check_keys(self) -> None:
+        """Refuse to work with keys that do not open this database.
+
+        Raises:
+            ConfigurationError: None of them opens the vault.
+        """
+        async with self._database.read() as connection:
+            sealed = await connection.scalar(_VAULTED)
+        if sealed is not None:
+            self._opened(sealed)
+
+    def _opened(self, sealed: bytes) -> bytes:
+        try:
+            return self._keyring.open(sealed, _VAULT_PLACE)
+        except SealBrokenError:
+            raise ConfigurationError(
+                "keys: none of the configured keys opens this database; "
+                "name the key it was made with, or another database"
+            ) from None
+
+    async def _fingerprint_key(self, connection: AsyncConnection) -> bytes:
+        """The key of all fingerprints: made once, kept sealed, never rotated."""
+        sealed = await connection.scalar(_VAULTED)
+        if sealed is not None:
+            return self._opened(sealed)
+        key = secrets.token_bytes(32)
+        await connection.execute(
+            insert(vault).values(
+                name=_FINGERPRINT_KEY, sealed=self._keyring.seal(key, _VAULT_PLACE)
+            )
+        )
+        return key
+
+
+_FACTS: Final = (
+    "id",
+    "app_id",
+    "kind",
+    "owner_email",
+    "owner_name",
+    "name",
+    "used_for",
+    "user_id",
+    "profile_id",
+    "locale",
+    "timezone",
+    "cc",
+    "labels",
+)
+_EXPORTED: Final = _FACTS
+
+_EXISTING: Final = select(
+    tokens.c.row_id,
+    tokens.c.version,
+    tokens.c.fingerprint,
+    *(tokens.c[name] for name in _FACTS),
+).where(tokens.c.id.in_(bindparam("ids", expanding=True)))
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "app_id": row.app_id,
+        "kind": row.kind,
+        "owner_email": row.owner_email,
+        "owner_name": row.owner_name,
+        "name": row.name,
+        "used_for": row.used_for,
+        "user_id": row.user_id,
+        "profile_id": row.profile_id,
+        "locale": row.locale,
+        "timezone": row.timezone,
+        "cc": ",".join(row.cc),
+        "labels": encode(dict(row.labels)),
+    }
+
+
+async def _follow_owner(
+    connection: AsyncConnection, old: AnyRow, email: str, now: datetime
+) -> None:
+    """Tell the new owner what the old one was to be told of an open incident."""
+    if old.owner_email == email:
+        return
+    last = (
+        select(outbox)
+        .join(incidents, incidents.c.id == outbox.c.incident_id)
+        .where(
+            outbox.c.token_row == old.row_id,
+            outbox.c.role == "owner",
+            outbox.c.recipient == old.owner_email,
+            incidents.c.closed_at.is_(None),
+        )
+        .order_by(outbox.c.number.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(last)).first()
+    if row is None:
+        return
+    told = await connection.scalar(
+        select(outbox.c.id).where(
+            outbox.c.incident_id == row.incident_id,
+            outbox.c.number == row.number,
+            outbox.c.recipient == email,
+        )
+    )
+    if told is not None:
+        return
+    entry = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    entry |= {
+        "id": secrets.token_hex(6),
+        "recipient": email,
+        "planned_at": now,
+        "state": "waiting",
+        "waits_for": Waiting.GROUP,
+        "due_at": now,
+        "asked_look_at": None,
+        "letter_id": None,
+        "dropped_for": None,
+        "settled_at": None,
+    }
+    await connection.execute(insert(outbox).values(**entry))
+
+
+def _chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    source = iter(rows)
+    while chunk := list(islice(source, size)):
+        yield chunk

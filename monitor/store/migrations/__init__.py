@@ -1,0 +1,1 @@
+"""The schema's history; additive, so that new code runs beside the old."""

@@ -1,0 +1,520 @@
+"""The outbox: entries wait, pass the gate, are sealed into letters, and are settled."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Select, bindparam, exists, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.core.delivery import Drop, Item, Passage, Role, Wait, Waiting
+from monitor.core.incident import Incident
+from monitor.core.observation import Observation
+from monitor.core.schedule import Urgency
+from monitor.core.tokens import Expected
+from monitor.store.codec import (
+    decode_incident,
+    decode_item,
+    decode_known,
+    decode_labels,
+    encode,
+    split_list,
+)
+from monitor.store.tables import apps, incidents, letters, outbox, tokens
+from monitor.store.transactions import AnyRow, Database
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """An entry before the gate, with the present state of what it speaks of."""
+
+    id: str
+    incident_id: str
+    recipient: str
+    role: Role
+    product: str
+    name: str | None
+    cc: str
+    locale: str | None
+    timezone: str | None
+    item: Item
+    planned_at: datetime
+    looked_at: datetime | None
+    asked_look_at: datetime | None
+    newer_notice: bool
+    incident: Incident
+    token_row: int | None
+    expected: Expected | None
+    """`None`: the entry concerns no token, or the token is gone."""
+    labels: Mapping[str, str]
+    observation: Observation
+    owner_email: str | None
+    last_checked_at: datetime | None
+    next_check_at: datetime | None
+    silenced_until: datetime | None
+    app_paused_until: datetime | None
+    app_rejected: bool
+
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        """What must be equal for entries to share a letter."""
+        return (self.recipient, self.product, self.role, self.cc)
+
+
+Review: TypeAlias = Callable[[Waiter], tuple[Item, Passage]]
+"""The gate over a waiter: the item as it is true now, and whether it may go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A letter one courier has in hand until its lease ends."""
+
+    id: str
+    message_id: str
+    fence: int
+    attempts: int
+    first_attempt_at: datetime | None
+    in_doubt: bool
+    waiters: tuple[Waiter, ...]
+    references: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Pass:
+    """What a pass of the gate did."""
+
+    sealed: int = 0
+    dropped: int = 0
+    owed: tuple[int, ...] = ()
+    """Rows of the tokens that owe a last look."""
+
+
+_newer = outbox.alias("newer")
+
+
+def _waiters() -> Select[Any]:
+    newer = exists().where(
+        _newer.c.incident_id == outbox.c.incident_id,
+        _newer.c.recipient == outbox.c.recipient,
+        _newer.c.number > outbox.c.number,
+        _newer.c.state != "dropped",
+    )
+    return select(
+        outbox,
+        newer.label("newer_notice"),
+        incidents.c.state.label("incident_state"),
+        tokens.c.id.label("token_id"),
+        tokens.c.kind,
+        tokens.c.user_id,
+        tokens.c.profile_id,
+        tokens.c.labels,
+        tokens.c.known,
+        tokens.c.life_seen_at,
+        tokens.c.verified_at,
+        tokens.c.owner_email,
+        tokens.c.last_checked_at,
+        tokens.c.next_check_at,
+        tokens.c.silenced_until,
+        apps.c.paused_until,
+        apps.c.rejected_at,
+    ).select_from(
+        outbox.join(incidents, incidents.c.id == outbox.c.incident_id)
+        .outerjoin(tokens, tokens.c.row_id == outbox.c.token_row)
+        .outerjoin(apps, apps.c.id == outbox.c.app_id)
+    )
+
+
+def _waiter(row: AnyRow) -> Waiter:
+    gone = row.token_id is None
+    expected = None
+    if not gone:
+        expected = Expected(row.app_id, row.kind, row.user_id, row.profile_id)
+    return Waiter(
+        id=row.id,
+        incident_id=row.incident_id,
+        recipient=row.recipient,
+        role=Role(row.role),
+        product=row.product,
+        name=row.name,
+        cc=row.cc,
+        locale=row.locale,
+        timezone=row.timezone,
+        item=decode_item(row.item),
+        planned_at=row.planned_at,
+        looked_at=row.looked_at,
+        asked_look_at=row.asked_look_at,
+        newer_notice=bool(row.newer_notice),
+        incident=decode_incident(row.incident_state),
+        token_row=row.token_row,
+        expected=expected,
+        labels={} if gone else decode_labels(row.labels),
+        observation=Observation(
+            decode_known(row.known), row.verified_at, row.life_seen_at
+        ),
+        owner_email=row.owner_email,
+        last_checked_at=row.last_checked_at,
+        next_check_at=row.next_check_at,
+        silenced_until=row.silenced_until,
+        app_paused_until=row.paused_until,
+        app_rejected=row.rejected_at is not None,
+    )
+
+
+_WAIT_ON: Final = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("key"))
+    .values(
+        state="waiting",
+        letter_id=None,
+        waits_for=bindparam("why"),
+        due_at=bindparam("until"),
+        asked_look_at=bindparam("asked"),
+    )
+)
+_DROP: Final = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("key"))
+    .values(state="dropped", dropped_for=bindparam("why"), settled_at=bindparam("when"))
+)
+_SEAL: Final = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("key"))
+    .values(
+        state="sealed",
+        letter_id=bindparam("letter"),
+        waits_for=None,
+        item=bindparam("text"),
+    )
+)
+
+
+class Outbox:
+    """Seals entries into letters and hands letters to couriers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def seal(  # noqa: PLR0913 - the gate, its clock, and the letters' domain
+        self,
+        review: Review,
+        now: datetime,
+        *,
+        lease: timedelta,
+        domain: str,
+        group_elapsed: bool = False,
+        only_looks: bool = False,
+        most: int = 200,
+    ) -> Pass:
+        """Put the due entries of up to `most` readers through the gate.
+
+        Those that may go are sealed into one letter per reader, product and copy; the
+        others name what they wait for. A token that owes a last look is made due.
+
+        Args:
+            review: The gate.
+            now: The present instant.
+            lease: How long a claim on a token may last; no claimed one is made due.
+            domain: The right side of new Message-IDs.
+            group_elapsed: Count `group_wait` as over.
+            only_looks: Find owed looks, but seal nothing yet.
+            most: How many readers at most.
+        """
+        async with self._database.write() as connection:
+            waiters = await _due(connection, now, most, group_elapsed=group_elapsed)
+            gated = [(waiter, *review(waiter)) for waiter in waiters]
+            ready: dict[tuple[str, str, str, str], list[tuple[Waiter, Item]]] = {}
+            delayed = {
+                waiter.group
+                for waiter, _, passage in gated
+                if _soon_looked_at(waiter, passage, now)
+            }
+            done = Pass()
+            waiting: list[tuple[Waiter, Wait]] = []
+            dropped: list[tuple[Waiter, Drop]] = []
+            for waiter, item, passage in gated:
+                if isinstance(passage, Wait):
+                    waiting.append((waiter, passage))
+                elif isinstance(passage, Drop):
+                    dropped.append((waiter, passage))
+                elif only_looks:
+                    continue
+                elif waiter.group in delayed:
+                    later = now + timedelta(seconds=10)
+                    waiting.append((waiter, Wait(Waiting.GROUP, later)))
+                else:
+                    ready.setdefault(waiter.group, []).append((waiter, item))
+            done.owed = await _wait_on(connection, waiting, now, lease)
+            done.dropped = await _drop(connection, dropped, now)
+            done.sealed = await _seal(connection, ready, now, domain)
+        return done
+
+    async def next_due(self) -> datetime | None:
+        """When the next entry or letter falls due."""
+        query = select(outbox.c.due_at).where(outbox.c.state == "waiting")
+        open_letters = select(letters.c.due_at).where(letters.c.state == "open")
+        async with self._database.read() as connection:
+            firsts = [
+                await connection.scalar(query.order_by(outbox.c.due_at).limit(1)),
+                await connection.scalar(
+                    open_letters.order_by(letters.c.due_at).limit(1)
+                ),
+            ]
+        return min((first for first in firsts if first is not None), default=None)
+
+    async def take(
+        self, review: Review, now: datetime, lease: timedelta
+    ) -> Sealed | None:
+        """The next letter to try, with the gate asked once more; `None`: no more.
+
+        A letter in doubt goes again as it was. From another one, entries that must
+        wait or are outlived step out; a letter left empty is closed.
+        """
+        while True:
+            async with self._database.write() as connection:
+                row = await _take(connection, now, lease)
+                if row is None:
+                    return None
+                sealed = await _load(connection, row)
+                if sealed.in_doubt:
+                    return sealed
+                kept: list[Waiter] = []
+                waiting: list[tuple[Waiter, Wait]] = []
+                dropped: list[tuple[Waiter, Drop]] = []
+                for waiter in sealed.waiters:
+                    _, passage = review(waiter)
+                    if isinstance(passage, Wait):
+                        waiting.append((waiter, passage))
+                    elif isinstance(passage, Drop):
+                        dropped.append((waiter, passage))
+                    else:
+                        kept.append(waiter)
+                await _wait_on(connection, waiting, now, lease)
+                await _drop(connection, dropped, now)
+                if kept:
+                    return _with_waiters(sealed, kept)
+                await connection.execute(
+                    update(letters)
+                    .where(letters.c.id == sealed.id)
+                    .values(state="empty", settled_at=now, attempt_until=None)
+                )
+
+    async def still_right(self, sealed: Sealed, review: Review) -> bool:
+        """Whether every entry of the letter may still go, asked before `MAIL FROM`."""
+        if sealed.in_doubt:
+            return True
+        async with self._database.read() as connection:
+            row = (
+                await connection.execute(
+                    select(letters).where(
+                        letters.c.id == sealed.id,
+                        letters.c.fence == sealed.fence,
+                        letters.c.state == "open",
+                    )
+                )
+            ).first()
+            if row is None:
+                return False
+            now_there = await _load(connection, row)
+        return len(now_there.waiters) == len(sealed.waiters) and all(
+            review(waiter)[1] is None for waiter in now_there.waiters
+        )
+
+
+def _soon_looked_at(waiter: Waiter, passage: Passage, now: datetime) -> bool:
+    """Whether a reader's other news waits a moment for this one's last look."""
+    if not isinstance(passage, Wait) or passage.why is not Waiting.LOOK:
+        return False
+    asked = waiter.asked_look_at
+    return asked is None or now - asked < timedelta(minutes=2)
+
+
+async def _due(
+    connection: AsyncConnection, now: datetime, most: int, *, group_elapsed: bool
+) -> list[Waiter]:
+    due = outbox.c.due_at <= now
+    if group_elapsed:
+        due = or_(due, outbox.c.waits_for == Waiting.GROUP)
+    readers = (
+        select(outbox.c.recipient)
+        .where(outbox.c.state == "waiting", due)
+        .distinct()
+        .limit(most)
+    )
+    # What waits only for its group leaves with the group.
+    query = (
+        _waiters()
+        .where(
+            outbox.c.state == "waiting",
+            or_(due, outbox.c.waits_for == Waiting.GROUP),
+            outbox.c.recipient.in_(readers.scalar_subquery()),
+        )
+        .order_by(outbox.c.planned_at, outbox.c.id)
+    )
+    rows = await connection.execute(query)
+    return [_waiter(row) for row in rows]
+
+
+async def _wait_on(
+    connection: AsyncConnection,
+    waiting: Sequence[tuple[Waiter, Wait]],
+    now: datetime,
+    lease: timedelta,
+) -> tuple[int, ...]:
+    """Note what entries wait for; make due the tokens that owe a look."""
+    if not waiting:
+        return ()
+    owed: dict[int, None] = {}
+    values = []
+    for waiter, wait in waiting:
+        asked = waiter.asked_look_at
+        if wait.why is Waiting.LOOK and waiter.token_row is not None:
+            tried = waiter.last_checked_at
+            if asked is None or (tried is not None and tried >= asked):
+                asked = now
+            owed[waiter.token_row] = None
+        values.append(
+            {"key": waiter.id, "why": wait.why, "until": wait.until, "asked": asked}
+        )
+    await connection.execute(_WAIT_ON, values)
+    if owed:
+        await connection.execute(
+            update(tokens)
+            .where(
+                tokens.c.row_id.in_(list(owed)),
+                # Anything nearer may be claimed at this moment, or is due by itself.
+                tokens.c.next_check_at > now + lease,
+            )
+            .values(next_check_at=now, urgency=int(Urgency.LOOK_OWED))
+        )
+    return tuple(owed)
+
+
+async def _drop(
+    connection: AsyncConnection,
+    dropped: Sequence[tuple[Waiter, Drop]],
+    now: datetime,
+) -> int:
+    if dropped:
+        await connection.execute(
+            _DROP,
+            [{"key": waiter.id, "why": why, "when": now} for waiter, why in dropped],
+        )
+    return len(dropped)
+
+
+async def _seal(
+    connection: AsyncConnection,
+    ready: Mapping[tuple[str, str, str, str], Sequence[tuple[Waiter, Item]]],
+    now: datetime,
+    domain: str,
+) -> int:
+    if not ready:
+        return 0
+    new_letters: list[dict[str, Any]] = []
+    sealed: list[dict[str, Any]] = []
+    for (recipient, product, role, _), members in ready.items():
+        letter_id = secrets.token_hex(6)
+        new_letters.append(
+            {
+                "id": letter_id,
+                "message_id": f"<{letter_id}.{secrets.token_hex(8)}@{domain}>",
+                "recipient": recipient,
+                "role": role,
+                "product": product,
+                "sealed_at": now,
+                "state": "open",
+                "due_at": now,
+            }
+        )
+        sealed.extend(
+            {"key": waiter.id, "letter": letter_id, "text": encode(item)}
+            for waiter, item in members
+        )
+    await connection.execute(insert(letters), new_letters)
+    await connection.execute(_SEAL, sealed)
+    return len(new_letters)
+
+
+async def _take(
+    connection: AsyncConnection, now: datetime, lease: timedelta
+) -> AnyRow | None:
+    first = (
+        select(letters.c.id)
+        .where(
+            letters.c.state == "open",
+            letters.c.due_at <= now,
+            or_(letters.c.attempt_until.is_(None), letters.c.attempt_until <= now),
+        )
+        .order_by(letters.c.due_at, letters.c.sealed_at)
+        .limit(1)
+    )
+    claim = (
+        update(letters)
+        .where(letters.c.id.in_(first))
+        .values(attempt_until=now + lease, fence=letters.c.fence + 1)
+        .returning(letters)
+    )
+    row: AnyRow | None = (await connection.execute(claim)).first()
+    return row
+
+
+async def _load(connection: AsyncConnection, row: AnyRow) -> Sealed:
+    rows = await connection.execute(
+        _waiters()
+        .where(outbox.c.letter_id == row.id, outbox.c.state == "sealed")
+        .order_by(outbox.c.planned_at, outbox.c.id)
+    )
+    waiters = tuple(_waiter(each) for each in rows)
+    return Sealed(
+        row.id,
+        row.message_id,
+        row.fence,
+        row.attempts,
+        row.first_attempt_at,
+        row.in_doubt,
+        waiters,
+        await _references(connection, row.recipient, waiters),
+    )
+
+
+def _with_waiters(sealed: Sealed, waiters: Sequence[Waiter]) -> Sealed:
+    return Sealed(
+        sealed.id,
+        sealed.message_id,
+        sealed.fence,
+        sealed.attempts,
+        sealed.first_attempt_at,
+        sealed.in_doubt,
+        tuple(waiters),
+        sealed.references,
+    )
+
+
+_MOST_REFERENCES: Final = 10
+
+
+async def _references(
+    connection: AsyncConnection, recipient: str, waiters: Sequence[Waiter]
+) -> tuple[str, ...]:
+    """The letters that first told this reader of these incidents."""
+    query = (
+        select(outbox.c.incident_id, letters.c.message_id)
+        .join(letters, letters.c.id == outbox.c.letter_id)
+        .where(
+            outbox.c.incident_id.in_({waiter.incident_id for waiter in waiters}),
+            outbox.c.recipient == recipient,
+            outbox.c.state == "sent",
+        )
+        .order_by(outbox.c.number)
+    )
+    firsts: dict[str, str] = {}
+    for incident_id, message_id in await connection.execute(query):
+        firsts.setdefault(incident_id, message_id)
+    return tuple(dict.fromkeys(firsts.values()))[:_MOST_REFERENCES]
+
+
+def copies(waiters: Sequence[Waiter]) -> tuple[str, ...]:
+    """Whom a letter goes to as a copy; the same for all of its entries."""
+    return split_list(waiters[0].cc) if waiters else ()

@@ -1,0 +1,459 @@
+"""Recording: state, history, incident and outbox of many tokens in one transaction."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.core.incident import Incident, Reason, Step
+from monitor.core.observation import Look, Observation, Suspicion
+from monitor.core.schedule import Urgency
+from monitor.core.tokens import Cause, Code, Expected
+from monitor.core.verdict import Verdict
+from monitor.store.claims import Claim
+from monitor.store.codec import (
+    decode_incident,
+    decode_known,
+    decode_labels,
+    encode,
+    encode_answer,
+    join_codes,
+)
+from monitor.store.entries import Entry, add_entries, close_entries, reached
+from monitor.store.tables import checks, incidents, tokens
+from monitor.store.transactions import AnyRow, Database
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A token as it really stands inside the recording transaction."""
+
+    row_id: int
+    id: str
+    expected: Expected
+    labels: Mapping[str, str]
+    observation: Observation
+    severity: str
+    codes: str
+    cause: str | None
+    next_check_at: datetime
+    judge_at: datetime | None
+    urgency: int
+    incident_id: str | None
+    incident: Incident | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What was decided about a record."""
+
+    observation: Observation
+    verdict: Verdict
+    step: Step
+    next_check_at: datetime
+    judge_at: datetime | None
+    urgency: Urgency
+    cause: Cause | None = None
+    """Why the look could not tell; `None`: it could, or there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whom a token's news concerns, as the inventory says."""
+
+    id: str
+    app_id: str
+    kind: str | None
+    email: str
+    name: str | None
+    token_name: str | None
+    used_for: str | None
+    cc: str
+    locale: str | None
+    timezone: str | None
+
+
+Judge: TypeAlias = Callable[[Record, Look | None], Judgement]
+Plan: TypeAlias = Callable[[Owner, Judgement, str, frozenset[str]], Sequence[Entry]]
+"""Owner, judgement, incident id, readers an earlier letter reached → entries."""
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What a transaction wrote."""
+
+    judged: list[tuple[Record, Judgement]] = field(default_factory=list)
+    superseded: list[str] = field(default_factory=list)
+    """Ids whose claim was taken over, or whose secret was replaced, meanwhile."""
+
+
+_ROW: Final = (
+    select(
+        tokens.c.row_id,
+        tokens.c.id,
+        tokens.c.app_id,
+        tokens.c.kind,
+        tokens.c.user_id,
+        tokens.c.profile_id,
+        tokens.c.labels,
+        tokens.c.fence,
+        tokens.c.version,
+        tokens.c.known,
+        tokens.c.life_seen_at,
+        tokens.c.verified_at,
+        tokens.c.suspicion,
+        tokens.c.suspected_at,
+        tokens.c.severity,
+        tokens.c.codes,
+        tokens.c.inconclusive_cause,
+        tokens.c.next_check_at,
+        tokens.c.judge_at,
+        tokens.c.urgency,
+        incidents.c.id.label("incident_id"),
+        incidents.c.state.label("incident_state"),
+    )
+    .select_from(
+        tokens.outerjoin(
+            incidents,
+            (incidents.c.token_row == tokens.c.row_id)
+            & incidents.c.closed_at.is_(None),
+        )
+    )
+    .order_by(tokens.c.row_id)
+)
+
+_ROWS = _ROW.where(tokens.c.row_id.in_(bindparam("rows", expanding=True)))
+
+_CONFIRMED = (
+    update(tokens)
+    .where(tokens.c.row_id == bindparam("row"))
+    .values(
+        verified_at=bindparam("verified"),
+        last_checked_at=bindparam("checked"),
+        next_check_at=bindparam("next"),
+        urgency=bindparam("level"),
+        inconclusive_cause=None,
+        looks=tokens.c.looks + 1,
+    )
+)
+"""An unchanged answer moves dates and a count, and writes no history."""
+
+_CHANGED = (
+    update(tokens)
+    .where(tokens.c.row_id == bindparam("row"))
+    .values(
+        known=bindparam("known_text"),
+        life_seen_at=bindparam("life"),
+        verified_at=bindparam("verified"),
+        suspicion=bindparam("doubt"),
+        suspected_at=bindparam("doubted"),
+        severity=bindparam("worst"),
+        codes=bindparam("found"),
+        next_check_at=bindparam("next"),
+        judge_at=bindparam("judge"),
+        urgency=bindparam("level"),
+        inconclusive_cause=bindparam("why"),
+    )
+)
+
+_LOOKED = (
+    update(tokens)
+    .where(tokens.c.row_id == bindparam("row"))
+    .values(last_checked_at=bindparam("checked"), looks=tokens.c.looks + 1)
+)
+
+
+class Records:
+    """Writes what was decided, all of a group or none of it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def write(
+        self,
+        looked: Sequence[tuple[Claim, Look]],
+        judge: Judge,
+        plan: Plan,
+        now: datetime,
+    ) -> Recorded:
+        """Judge and record a group of looks in one transaction.
+
+        The decisions run on the state that is really there. A row whose fence no
+        longer matches is superseded and left alone.
+        """
+        by_row = {claim.row_id: (claim, look) for claim, look in looked}
+        recorded = Recorded()
+        async with self._database.write() as connection:
+            rows = await connection.execute(_ROWS, {"rows": list(by_row)})
+            group = _Group(now)
+            seen = set()
+            for row in rows:
+                claim, look = by_row[row.row_id]
+                if row.fence != claim.fence or row.version != claim.version:
+                    continue
+                seen.add(row.row_id)
+                record = _record(row)
+                judgement = judge(record, look)
+                group.add(record, look, judgement, claim.version)
+                recorded.judged.append((record, judgement))
+            await group.flush(connection, plan)
+        recorded.superseded = [
+            claim.id for claim, _ in looked if claim.row_id not in seen
+        ]
+        return recorded
+
+    async def judge_due(
+        self, app_id: str, judge: Judge, plan: Plan, now: datetime, most: int = 500
+    ) -> Recorded:
+        """Judge, without a look, the tokens of an app that time alone has changed.
+
+        It keeps known deadlines speaking while the app cannot be asked.
+        """
+        query = _ROW.where(tokens.c.app_id == app_id, tokens.c.judge_at <= now).limit(
+            most
+        )
+        async with self._database.write() as connection:
+            rows = (await connection.execute(query)).all()
+            return await _judge_rows(connection, rows, judge, plan, now)
+
+    async def judge_all(
+        self, judge: Judge, plan: Plan, now: datetime, chunk: int = 500
+    ) -> Recorded:
+        """Judge every token again without asking, after a change of policy."""
+        total = Recorded()
+        after = -1
+        query = _ROW.where(tokens.c.row_id > bindparam("after")).limit(chunk)
+        while True:
+            async with self._database.write() as connection:
+                rows = (await connection.execute(query, {"after": after})).all()
+                if not rows:
+                    return total
+                after = rows[-1].row_id
+                part = await _judge_rows(connection, rows, judge, plan, now)
+            total.judged.extend(
+                pair for pair in part.judged if pair[1].step.notice is not None
+            )
+
+
+async def _judge_rows(
+    connection: AsyncConnection,
+    rows: Sequence[AnyRow],
+    judge: Judge,
+    plan: Plan,
+    now: datetime,
+) -> Recorded:
+    group = _Group(now)
+    recorded = Recorded()
+    for row in rows:
+        record = _record(row)
+        judgement = judge(record, None)
+        group.add(record, None, judgement, row.version)
+        recorded.judged.append((record, judgement))
+    await group.flush(connection, plan)
+    return recorded
+
+
+def _record(row: AnyRow) -> Record:
+    suspicion = None
+    if row.suspicion is not None:
+        suspicion = Suspicion(Code(row.suspicion), row.suspected_at)
+    state = row.incident_state
+    return Record(
+        row.row_id,
+        row.id,
+        Expected(row.app_id, row.kind, row.user_id, row.profile_id),
+        decode_labels(row.labels),
+        Observation(
+            decode_known(row.known), row.verified_at, row.life_seen_at, suspicion
+        ),
+        row.severity,
+        row.codes,
+        row.inconclusive_cause,
+        row.next_check_at,
+        row.judge_at,
+        row.urgency,
+        row.incident_id,
+        None if state is None else decode_incident(state),
+    )
+
+
+class _Group:
+    """The statements of one transaction, gathered so that each runs once."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._confirmed: list[dict[str, Any]] = []
+        self._changed: list[dict[str, Any]] = []
+        self._looked: list[dict[str, Any]] = []
+        self._history: list[dict[str, Any]] = []
+        self._opened: list[dict[str, Any]] = []
+        self._moved: list[dict[str, Any]] = []
+        self._notices: list[tuple[Record, Judgement, str]] = []
+
+    def add(
+        self, record: Record, look: Look | None, judgement: Judgement, version: int
+    ) -> None:
+        """Note what a judgement changes about a record."""
+        before, after = record.observation, judgement.observation
+        codes = join_codes(judgement.verdict.codes)
+        cause = judgement.cause
+        learned = (
+            before.known != after.known
+            or before.suspicion != after.suspicion
+            or before.life_seen_at != after.life_seen_at
+        )
+        if look is not None and (learned or (cause and cause != record.cause)):
+            self._history.append(
+                {
+                    "token_row": record.row_id,
+                    "version": version,
+                    "at": look.asked_at,
+                    "answer": encode_answer(look.answer),
+                    "severity": judgement.verdict.severity,
+                    "codes": codes,
+                    "suspicion": after.suspicion.code if after.suspicion else None,
+                }
+            )
+        same = (
+            not learned
+            and cause is None
+            and codes == record.codes
+            and judgement.verdict.severity == record.severity
+            and judgement.judge_at == record.judge_at
+        )
+        if same and look is not None:
+            self._confirmed.append(
+                {
+                    "row": record.row_id,
+                    "verified": after.verified_at,
+                    "checked": look.asked_at,
+                    "next": judgement.next_check_at,
+                    "level": int(judgement.urgency),
+                }
+            )
+        else:
+            self._note_change(record, look, judgement, codes)
+        self._note_incident(record, judgement)
+
+    def _note_change(
+        self, record: Record, look: Look | None, judgement: Judgement, codes: str
+    ) -> None:
+        after = judgement.observation
+        known = after.known
+        self._changed.append(
+            {
+                "row": record.row_id,
+                "known_text": None if known is None else encode(known),
+                "life": after.life_seen_at,
+                "verified": after.verified_at,
+                "doubt": after.suspicion.code if after.suspicion else None,
+                "doubted": after.suspicion.since if after.suspicion else None,
+                "worst": judgement.verdict.severity,
+                "found": codes,
+                "next": judgement.next_check_at,
+                "judge": judgement.judge_at,
+                "level": int(judgement.urgency),
+                "why": judgement.cause if look is not None else record.cause,
+            }
+        )
+        if look is not None:
+            self._looked.append({"row": record.row_id, "checked": look.asked_at})
+
+    def _note_incident(self, record: Record, judgement: Judgement) -> None:
+        step = judgement.step
+        if step.incident is None or (
+            step.incident == record.incident and step.notice is None
+        ):
+            return
+        incident_id = record.incident_id or new_id()
+        row = {
+            "key": incident_id,
+            "closed": step.incident.closed_at,
+            "text": encode(step.incident),
+        }
+        if record.incident_id is None:
+            self._opened.append(
+                {
+                    "id": incident_id,
+                    "subject": f"token:{record.id}",
+                    "token_row": record.row_id,
+                    "app_id": record.expected.app_id,
+                    "opened_at": step.incident.opened_at,
+                    "closed_at": row["closed"],
+                    "state": row["text"],
+                }
+            )
+        else:
+            self._moved.append(row)
+        if step.notice is not None or step.incident.closed_at is not None:
+            self._notices.append((record, judgement, incident_id))
+
+    async def flush(self, connection: AsyncConnection, plan: Plan) -> None:
+        """Write everything noted, a statement a kind."""
+        for statement, values in (
+            (_CONFIRMED, self._confirmed),
+            (_CHANGED, self._changed),
+            (_LOOKED, self._looked),
+            (insert(checks), self._history),
+            (insert(incidents), self._opened),
+            (MOVE_INCIDENT, self._moved),
+        ):
+            if values:
+                await connection.execute(statement, values)
+        if self._notices:
+            await self._tell(connection, plan)
+
+    async def _tell(self, connection: AsyncConnection, plan: Plan) -> None:
+        owners = await _owners(connection, [r.row_id for r, _, _ in self._notices])
+        entries: list[Entry] = []
+        closed: list[str] = []
+        for record, judgement, incident_id in self._notices:
+            step = judgement.step
+            told: frozenset[str] = frozenset()
+            if step.incident is not None and step.incident.closed_at is not None:
+                closed.append(incident_id)
+                told = await reached(connection, incident_id)
+            if step.notice is None:
+                continue
+            if step.notice.reason is Reason.RESOLVED and not told:
+                continue
+            owner = owners[record.row_id]
+            entries.extend(plan(owner, judgement, incident_id, told))
+        await close_entries(connection, closed, self._now)
+        await add_entries(connection, entries, self._now)
+
+
+MOVE_INCIDENT = (
+    update(incidents)
+    .where(incidents.c.id == bindparam("key"))
+    .values(closed_at=bindparam("closed"), state=bindparam("text"))
+)
+
+
+async def _owners(
+    connection: AsyncConnection, row_ids: Sequence[int]
+) -> dict[int, Owner]:
+    query = select(
+        tokens.c.row_id,
+        tokens.c.id,
+        tokens.c.app_id,
+        tokens.c.kind,
+        tokens.c.owner_email,
+        tokens.c.owner_name,
+        tokens.c.name,
+        tokens.c.used_for,
+        tokens.c.cc,
+        tokens.c.locale,
+        tokens.c.timezone,
+    ).where(tokens.c.row_id.in_(bindparam("rows", expanding=True)))
+    rows = await connection.execute(query, {"rows": list(row_ids)})
+    return {row.row_id: Owner(*row[1:]) for row in rows}
+
+
+def new_id() -> str:
+    """A random public id; restores and deletes never make one again."""
+    return secrets.token_hex(6)

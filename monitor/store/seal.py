@@ -1,0 +1,81 @@
+"""Secrets at rest: AES-256-GCM, each sealed to the row and version it belongs to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from os import urandom
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_FORMAT: Final = b"\x01"
+_KEY_ID_BYTES: Final = 4
+_NONCE_BYTES: Final = 12
+"""Random nonces are safe for 2**32 seals under one key.
+
+Source: NIST SP 800-38D, section 8.3.
+"""
+_HEAD: Final = 1 + _KEY_ID_BYTES + _NONCE_BYTES
+
+
+class SealBrokenError(Exception):
+    """A sealed value that no configured key opens: wrong key, row, version or bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of the ring."""
+
+    id: str
+    """One to four ASCII characters, stored beside what the key sealed."""
+    secret: bytes = field(repr=False)
+    """32 bytes."""
+
+
+class Keyring:
+    """The first key seals, every key opens."""
+
+    def __init__(self, keys: Sequence[Key]) -> None:
+        self._ciphers = {_padded(key.id): AESGCM(key.secret) for key in keys}
+        self._first = _padded(keys[0].id)
+
+    def seal(self, secret: bytes, place: bytes) -> bytes:
+        """The secret, readable only under this ring and at this place.
+
+        Args:
+            secret: What nobody may read.
+            place: The identity of the row and its version, bound as associated data.
+        """
+        nonce = urandom(_NONCE_BYTES)
+        sealed = self._ciphers[self._first].encrypt(nonce, secret, place)
+        return b"".join((_FORMAT, self._first, nonce, sealed))
+
+    def open(self, blob: bytes, place: bytes) -> bytes:
+        """The secret that was sealed at this place.
+
+        Raises:
+            SealBrokenError: No key opens it here; it is unreadable, not wrong.
+        """
+        cipher = self._ciphers.get(blob[1 : 1 + _KEY_ID_BYTES])
+        if cipher is None or blob[:1] != _FORMAT or len(blob) <= _HEAD:
+            raise SealBrokenError
+        try:
+            return cipher.decrypt(blob[1 + _KEY_ID_BYTES : _HEAD], blob[_HEAD:], place)
+        except InvalidTag:
+            raise SealBrokenError from None
+
+
+def token_place(row_id: int, version: int) -> bytes:
+    """Where a token's secret belongs: its row and the version of the secret."""
+    return b"token:v1:%d:%d" % (row_id, version)
+
+
+def fingerprint(secret: str, key: bytes) -> bytes:
+    """Tells whether two secrets are equal without revealing either."""
+    digest = blake2b(secret.encode(), digest_size=16, key=key, person=b"fp-v1")
+    return digest.digest()
+
+
+def _padded(key_id: str) -> bytes:
+    return key_id.encode("ascii").ljust(_KEY_ID_BYTES, b"\0")

@@ -1,0 +1,193 @@
+"""Settlement: what an attempt did to a letter, its entries and their incidents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.core.delivery import (
+    CHANNEL_PAUSE,
+    GIVE_UP_AFTER,
+    Attempt,
+    Outcome,
+    Waiting,
+    retry_at,
+)
+from monitor.core.incident import settled
+from monitor.store.apps import Advance, PlanMatter, advance_matter
+from monitor.store.codec import decode_incident, encode
+from monitor.store.outbox import Sealed
+from monitor.store.tables import incidents, letters, marks, outbox, tokens
+from monitor.store.transactions import Database
+
+CHANNEL = "channel"
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """How the operator hears that a letter reached nobody."""
+
+    subject: str
+    advance: Advance
+    plan: PlanMatter
+
+
+async def settle(
+    database: Database,
+    sealed: Sealed,
+    attempt: Attempt,
+    now: datetime,
+    *,
+    jitter: float,
+    complaint: Complaint | None,
+) -> bool:
+    """Write down what became of an attempt; `False` if another courier took over.
+
+    Args:
+        database: Where.
+        sealed: The letter as it was taken.
+        attempt: What the server did.
+        now: The present instant.
+        jitter: From 0 to 1, for the next try of a deferred letter.
+        complaint: What to tell the operator if the letter is given up.
+    """
+    outcome = attempt.outcome
+    first = sealed.first_attempt_at or now
+    late = now - first >= GIVE_UP_AFTER
+    if late and outcome in {Outcome.DEFERRED, Outcome.UNKNOWN}:
+        outcome = Outcome.REFUSED
+    async with database.write() as connection:
+        values = _letter_after(sealed, attempt, outcome, now, jitter)
+        changed = await connection.execute(
+            update(letters)
+            .where(letters.c.id == sealed.id, letters.c.fence == sealed.fence)
+            .values(**values)
+        )
+        if changed.rowcount == 0:
+            return False
+        await _note_channel(connection, attempt, now)
+        if outcome not in {Outcome.SENT, Outcome.REFUSED}:
+            return True
+        state = "sent" if outcome is Outcome.SENT else "refused"
+        await connection.execute(
+            update(outbox)
+            .where(outbox.c.letter_id == sealed.id, outbox.c.state == "sealed")
+            .values(state=state, settled_at=now)
+        )
+        await _settle_incidents(connection, sealed, now)
+        if outcome is Outcome.REFUSED and complaint is not None:
+            await advance_matter(
+                connection,
+                (complaint.subject, None),
+                complaint.advance,
+                complaint.plan,
+                now,
+            )
+    return True
+
+
+def _letter_after(
+    sealed: Sealed, attempt: Attempt, outcome: Outcome, now: datetime, jitter: float
+) -> dict[str, Any]:
+    reply = f"{attempt.phase}: {attempt.reply}" if attempt.reply else attempt.phase
+    if outcome is Outcome.CHANNEL:
+        # No letter's fault: its clock does not run, it stays due.
+        return {
+            "attempt_until": None,
+            "waits_for": Waiting.CHANNEL,
+            "last_reply": reply,
+        }
+    attempts = sealed.attempts + 1
+    values: dict[str, Any] = {
+        "attempts": attempts,
+        "first_attempt_at": sealed.first_attempt_at or now,
+        "attempt_until": None,
+        "last_reply": reply,
+        "waits_for": None,
+    }
+    if outcome in {Outcome.SENT, Outcome.REFUSED}:
+        state = "sent" if outcome is Outcome.SENT else "refused"
+        return {**values, "state": state, "settled_at": now}
+    values["due_at"] = retry_at(attempts, now, jitter)
+    values["waits_for"] = Waiting.RETRY
+    if outcome is Outcome.UNKNOWN:
+        values["in_doubt"] = True
+    return values
+
+
+async def _settle_incidents(
+    connection: AsyncConnection, sealed: Sealed, now: datetime
+) -> None:
+    numbers: dict[str, int] = {}
+    for waiter in sealed.waiters:
+        number = max(numbers.get(waiter.incident_id, 0), waiter.item.number)
+        numbers[waiter.incident_id] = number
+    rows = await connection.execute(
+        select(incidents.c.id, incidents.c.state).where(
+            incidents.c.id.in_(list(numbers))
+        )
+    )
+    values = [
+        {
+            "key": row.id,
+            "text": encode(settled(decode_incident(row.state), numbers[row.id], now)),
+        }
+        for row in rows
+    ]
+    if values:
+        await connection.execute(
+            update(incidents)
+            .where(incidents.c.id == bindparam("key"))
+            .values(state=bindparam("text")),
+            values,
+        )
+    row_ids = [w.token_row for w in sealed.waiters if w.token_row is not None]
+    if row_ids:
+        # Reminders count from here: let the next judgement plan them.
+        await connection.execute(
+            update(tokens).where(tokens.c.row_id.in_(row_ids)).values(judge_at=now)
+        )
+
+
+async def _note_channel(
+    connection: AsyncConnection, attempt: Attempt, now: datetime
+) -> None:
+    if attempt.outcome is Outcome.CHANNEL:
+        reply = f"{attempt.phase}: {attempt.reply or 'no reply'}"
+        values = {"at": now, "until": now + CHANNEL_PAUSE, "value": reply}
+        statement = sqlite.insert(marks).values(name=CHANNEL, **values)
+        await connection.execute(
+            statement.on_conflict_do_update(index_elements=["name"], set_=values)
+        )
+    else:
+        await connection.execute(
+            update(marks)
+            .where(marks.c.name == CHANNEL, marks.c.until.is_not(None))
+            .values(until=None)
+        )
+
+
+async def put_back(database: Database, sealed: Sequence[Sealed]) -> None:
+    """Let go of letters that were taken and not tried."""
+    async with database.write() as connection:
+        for letter in sealed:
+            await connection.execute(
+                update(letters)
+                .where(letters.c.id == letter.id, letters.c.fence == letter.fence)
+                .values(attempt_until=None)
+            )
+
+
+async def channel_pause(database: Database) -> tuple[datetime | None, str | None]:
+    """Until when the way to the mail server rests, and what it last answered."""
+    async with database.read() as connection:
+        row = (
+            await connection.execute(
+                select(marks.c.until, marks.c.value).where(marks.c.name == CHANNEL)
+            )
+        ).first()
+    return (None, None) if row is None else (row.until, row.value)

@@ -1,0 +1,276 @@
+"""What we remember: the tables, the same on SQLite and PostgreSQL."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware instants in UTC: `timestamptz` on PostgreSQL, microseconds on SQLite.
+
+    SQLite's own DateTime stores 12:00+05:00 as 12:00 and reads it back naive.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The column type of the database at hand."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(BigInteger())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ANN401 - the driver's type
+        """To the database; naive instants are refused."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise TypeError("a naive datetime has no place in the store")
+        if dialect.name == "postgresql":
+            return value
+        return (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(
+        self,
+        value: Any,  # noqa: ANN401 - the driver's type
+        dialect: Dialect,
+    ) -> datetime | None:
+        """From the database, always aware and in UTC."""
+        if value is None:
+            return None
+        if dialect.name == "postgresql":
+            instant: datetime = value
+            return instant.astimezone(UTC)
+        # datetime.fromtimestamp would round through a float.
+        return _EPOCH + timedelta(microseconds=value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("proved_at", UtcDateTime),
+    Column("rejected_at", UtcDateTime),
+    Column("paused_until", UtcDateTime),
+    Column("pause_cause", Text),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("usage_percent", Integer),
+    Column("api_version", Text),
+)
+"""One row an app: whether it may be asked now, and how it went."""
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("row_id", _RowId, primary_key=True, autoincrement=False),
+    # --- the inventory
+    Column("id", Text, nullable=False, unique=True),
+    Column("app_id", Text, nullable=False),
+    Column("kind", Text),
+    Column("owner_email", Text, nullable=False),
+    Column("owner_name", Text),
+    Column("name", Text),
+    Column("used_for", Text),
+    Column("user_id", Text),
+    Column("profile_id", Text),
+    Column("locale", Text),
+    Column("timezone", Text),
+    Column("cc", Text, nullable=False, server_default=""),
+    Column("labels", Text, nullable=False, server_default="{}"),
+    Column("secret", LargeBinary, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    # --- what we know
+    Column("known", Text),
+    Column("life_seen_at", UtcDateTime),
+    Column("verified_at", UtcDateTime),
+    Column("suspicion", Text),
+    Column("suspected_at", UtcDateTime),
+    Column("severity", Text, nullable=False, server_default="unknown"),
+    Column("codes", Text, nullable=False, server_default=""),
+    Column("last_checked_at", UtcDateTime),
+    Column("inconclusive_cause", Text),
+    Column("looks", Integer, nullable=False, server_default="0"),
+    # --- when it is due
+    Column("urgency", Integer, nullable=False, server_default="2"),
+    Column("next_check_at", UtcDateTime, nullable=False),
+    Column("judge_at", UtcDateTime),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    # --- silence
+    Column("silenced_until", UtcDateTime),
+    Column("silenced_by", Text),
+    Column("silence_reason", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_tokens_due", "app_id", "urgency", "next_check_at"),
+    Index("ix_tokens_judge", "app_id", "judge_at"),
+    Index("ix_tokens_severity", "severity"),
+    Index("ix_tokens_owner", "owner_email"),
+)
+
+checks = Table(
+    "checks",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column(
+        "token_row",
+        BigInteger,
+        ForeignKey("tokens.row_id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("version", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("codes", Text, nullable=False),
+    Column("suspicion", Text),
+    Index("ix_checks_token", "token_row", "at"),
+    Index("ix_checks_at", "at"),
+)
+"""History as stretches: a row when the answer differs from the one before it."""
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("token_row", BigInteger),
+    Column("app_id", Text),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("closed_at", UtcDateTime),
+    Column("state", Text, nullable=False),
+    Index(
+        "uq_incidents_open",
+        "subject",
+        unique=True,
+        sqlite_where=text("closed_at IS NULL"),
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+    Index(
+        "ix_incidents_open_token",
+        "token_row",
+        sqlite_where=text("closed_at IS NULL"),
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+)
+
+letters = Table(
+    "letters",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("message_id", Text, nullable=False, unique=True),
+    Column("recipient", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("sealed_at", UtcDateTime, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("waits_for", Text),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("first_attempt_at", UtcDateTime),
+    Column("attempt_until", UtcDateTime),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("in_doubt", Boolean, nullable=False, server_default=text("false")),
+    Column("last_reply", Text),
+    Column("settled_at", UtcDateTime),
+    Index("ix_letters_due", "state", "due_at"),
+)
+"""Sealed before SMTP begins: a letter may lose entries, never gain one.
+
+`in_doubt`: an attempt wrote the final dot and heard no reply, so whatever was in the
+letter may have been read; it is sent again as it was.
+"""
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("incident_id", Text, ForeignKey("incidents.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("app_id", Text, nullable=False),
+    Column("token_row", BigInteger),
+    Column("name", Text),
+    Column("cc", Text, nullable=False, server_default=""),
+    Column("locale", Text),
+    Column("timezone", Text),
+    Column("reason", Text, nullable=False),
+    Column("codes", Text, nullable=False),
+    Column("item", Text, nullable=False),
+    Column("planned_at", UtcDateTime, nullable=False),
+    Column("looked_at", UtcDateTime),
+    Column("asked_look_at", UtcDateTime),
+    Column("state", Text, nullable=False),
+    Column("waits_for", Text),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("letter_id", Text, ForeignKey("letters.id")),
+    Column("dropped_for", Text),
+    Column("settled_at", UtcDateTime),
+    UniqueConstraint("incident_id", "number", "recipient"),
+    Index("ix_outbox_due", "state", "due_at"),
+    Index("ix_outbox_letter", "letter_id"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("reason", Text),
+    Column("until", UtcDateTime),
+)
+"""Who silenced, released or retried what, and why; only ever added to."""
+
+vault = Table(
+    "vault",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Secrets of our own, sealed like tokens: the key of the fingerprints."""
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", UtcDateTime),
+    Column("until", UtcDateTime),
+    Column("value", Text),
+)
+"""Single facts shared by processes: the daemon's pulse, a paused channel."""
