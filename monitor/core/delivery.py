@@ -183,7 +183,7 @@ class Pending:
     recovering: bool = False
     """The incident has had its first good look."""
     true_now: bool = True
-    """Whether something the entry tells is still found."""
+    """Whether something the entry tells is still found; for `resolved`, nothing is."""
     verified_at: datetime | None = None
     last_checked_at: datetime | None = None
     next_check_at: datetime | None = None
@@ -221,7 +221,9 @@ def _outlived(entry: Pending) -> Drop | None:
         return Drop.GONE
     if entry.newer_notice:
         return Drop.SUPERSEDED
-    if entry.closed and entry.item.reason is not Reason.RESOLVED:
+    if entry.item.reason is Reason.RESOLVED:
+        return None if entry.true_now else Drop.SUPERSEDED
+    if entry.closed:
         return Drop.CLOSED
     return None if entry.recipient else Drop.NOT_RECIPIENT
 

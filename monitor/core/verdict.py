@@ -82,7 +82,8 @@ class Finding:
     deadline: datetime | None = None
     """When it takes, or took, effect; for dated codes."""
     details: tuple[str, ...] = ()
-    """The missing or excess scopes, or `scope:asset` for missing targets."""
+    """The missing or excess scopes, `scope:asset` for missing targets, or for a wrong
+    kind the one Meta says and the one expected."""
     sudden: bool = False
     """Not foretold by a date: it needed, and its letter needs, a second look."""
 
@@ -164,7 +165,7 @@ def _wrong_kind(facts: Facts) -> Finding | None:
     said, wanted = facts.known.kind, facts.expected.kind
     if said is None or wanted is None or said == wanted:
         return None
-    return Finding(Code.WRONG_KIND, details=(said,), sudden=True)
+    return Finding(Code.WRONG_KIND, details=(said, wanted), sudden=True)
 
 
 def _wrong_user(facts: Facts) -> Finding | None:

@@ -75,15 +75,12 @@ class Apps:
 
     async def kinship(self, app_id: str) -> Kinship:
         """What its tokens say of whose they are."""
-        foreign = (tokens.c.suspicion == Code.WRONG_APP) | tokens.c.codes.contains(
-            Code.WRONG_APP
-        )
+        suspected = func.coalesce(tokens.c.suspicion, "") == Code.WRONG_APP
+        foreign = suspected | tokens.c.codes.contains(Code.WRONG_APP)
         query = select(
             func.count().filter(tokens.c.known.is_not(None) & ~foreign),
             func.count().filter(foreign),
-            func.min(tokens.c.suspected_at).filter(
-                tokens.c.suspicion == Code.WRONG_APP
-            ),
+            func.min(tokens.c.suspected_at).filter(suspected),
         ).where(tokens.c.app_id == app_id, foreign | tokens.c.known.is_not(None))
         async with self._database.read() as connection:
             row = (await connection.execute(query)).one()

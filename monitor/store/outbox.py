@@ -89,6 +89,8 @@ class Pass:
     dropped: int = 0
     owed: tuple[int, ...] = ()
     """Rows of the tokens that owe a last look."""
+    last_reader: str | None = None
+    """Where the next pass goes on; `None`: no reader was left."""
 
 
 _newer = outbox.alias("newer")
@@ -203,8 +205,8 @@ class Outbox:
         *,
         lease: timedelta,
         domain: str,
-        group_elapsed: bool = False,
-        only_looks: bool = False,
+        hurried: bool = False,
+        after: str = "",
         most: int = 200,
     ) -> Pass:
         """Put the due entries of up to `most` readers through the gate.
@@ -217,12 +219,12 @@ class Outbox:
             now: The present instant.
             lease: How long a claim on a token may last; no claimed one is made due.
             domain: The right side of new Message-IDs.
-            group_elapsed: Count `group_wait` as over.
-            only_looks: Find owed looks, but seal nothing yet.
+            hurried: Count `group_wait` as over, and looks as taken.
+            after: The last reader of the pass before; readers come in order.
             most: How many readers at most.
         """
         async with self._database.write() as connection:
-            waiters = await _due(connection, now, most, group_elapsed=group_elapsed)
+            waiters, last = await _due(connection, now, after, most, hurried=hurried)
             gated = [(waiter, *review(waiter)) for waiter in waiters]
             ready: dict[tuple[str, str, str, str], list[tuple[Waiter, Item]]] = {}
             delayed = {
@@ -230,7 +232,7 @@ class Outbox:
                 for waiter, _, passage in gated
                 if _soon_looked_at(waiter, passage, now)
             }
-            done = Pass()
+            done = Pass(last_reader=last)
             waiting: list[tuple[Waiter, Wait]] = []
             dropped: list[tuple[Waiter, Drop]] = []
             for waiter, item, passage in gated:
@@ -238,8 +240,6 @@ class Outbox:
                     waiting.append((waiter, passage))
                 elif isinstance(passage, Drop):
                     dropped.append((waiter, passage))
-                elif only_looks:
-                    continue
                 elif waiter.group in delayed:
                     later = now + timedelta(seconds=10)
                     waiting.append((waiter, Wait(Waiting.GROUP, later)))
@@ -331,29 +331,35 @@ def _soon_looked_at(waiter: Waiter, passage: Passage, now: datetime) -> bool:
 
 
 async def _due(
-    connection: AsyncConnection, now: datetime, most: int, *, group_elapsed: bool
-) -> list[Waiter]:
+    connection: AsyncConnection, now: datetime, after: str, most: int, *, hurried: bool
+) -> tuple[list[Waiter], str | None]:
+    """The entries of the next readers who have one due; and the last reader."""
     due = outbox.c.due_at <= now
-    if group_elapsed:
-        due = or_(due, outbox.c.waits_for == Waiting.GROUP)
+    if hurried:
+        due = or_(due, outbox.c.waits_for.in_([Waiting.GROUP, Waiting.LOOK]))
     readers = (
-        select(outbox.c.recipient)
-        .where(outbox.c.state == "waiting", due)
-        .distinct()
-        .limit(most)
-    )
+        await connection.scalars(
+            select(outbox.c.recipient)
+            .where(outbox.c.state == "waiting", due, outbox.c.recipient > after)
+            .distinct()
+            .order_by(outbox.c.recipient)
+            .limit(most)
+        )
+    ).all()
+    if not readers:
+        return [], None
     # What waits only for its group leaves with the group.
     query = (
         _waiters()
         .where(
             outbox.c.state == "waiting",
             or_(due, outbox.c.waits_for == Waiting.GROUP),
-            outbox.c.recipient.in_(readers.scalar_subquery()),
+            outbox.c.recipient.in_(readers),
         )
         .order_by(outbox.c.planned_at, outbox.c.id)
     )
     rows = await connection.execute(query)
-    return [_waiter(row) for row in rows]
+    return [_waiter(row) for row in rows], readers[-1]
 
 
 async def _wait_on(

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.incident import Incident, Reason, Step
 from monitor.core.observation import Look, Observation, Suspicion
+from monitor.core.policy import Rule
 from monitor.core.schedule import Urgency
 from monitor.core.tokens import Cause, Code, Expected
 from monitor.core.verdict import Verdict
@@ -51,6 +52,7 @@ class Record:
 class Judgement:
     """What was decided about a record."""
 
+    rule: Rule
     observation: Observation
     verdict: Verdict
     step: Step
@@ -65,6 +67,7 @@ class Judgement:
 class Owner:
     """Whom a token's news concerns, as the inventory says."""
 
+    row_id: int
     id: str
     app_id: str
     kind: str | None
@@ -451,7 +454,7 @@ async def _owners(
         tokens.c.timezone,
     ).where(tokens.c.row_id.in_(bindparam("rows", expanding=True)))
     rows = await connection.execute(query, {"rows": list(row_ids)})
-    return {row.row_id: Owner(*row[1:]) for row in rows}
+    return {row.row_id: Owner(*row) for row in rows}
 
 
 def new_id() -> str:

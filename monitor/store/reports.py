@@ -189,6 +189,11 @@ class Reports:
         """
         mine = or_(outbox.c.id == entry_id, outbox.c.letter_id == entry_id)
         async with self._database.write() as connection:
+            refused = (
+                await connection.scalars(
+                    select(outbox.c.letter_id).where(mine, outbox.c.state == "refused")
+                )
+            ).all()
             reopened = await connection.execute(
                 update(outbox)
                 .where(mine, outbox.c.state == "refused")
@@ -210,6 +215,14 @@ class Reports:
                 update(letters)
                 .where(letters.c.id.in_(sealed), letters.c.state == "open")
                 .values(due_at=now)
+            )
+            await connection.execute(
+                update(incidents)
+                .where(
+                    incidents.c.subject.in_([f"letter:{each}" for each in refused]),
+                    incidents.c.closed_at.is_(None),
+                )
+                .values(closed_at=now)
             )
             found = reopened.rowcount + hurried.rowcount + retried.rowcount
             if found:
@@ -329,16 +342,11 @@ class Reports:
                 "incidents": open_incidents or 0,
             }
 
-    async def overdue(self, app_id: str | None, before: datetime) -> int:
-        """How many tokens had their last look, or none at all, before then."""
+    async def overdue(self, before: datetime, resting: Sequence[str]) -> int:
+        """How many tokens have been due since then; those of resting apps are not."""
         query = select(func.count()).where(
-            or_(
-                tokens.c.last_checked_at < before,
-                tokens.c.last_checked_at.is_(None) & (tokens.c.created_at < before),
-            )
+            tokens.c.next_check_at < before, tokens.c.app_id.not_in(list(resting))
         )
-        if app_id is not None:
-            query = query.where(tokens.c.app_id == app_id)
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
 

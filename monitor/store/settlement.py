@@ -44,8 +44,10 @@ async def settle(
     *,
     jitter: float,
     complaint: Complaint | None,
-) -> bool:
-    """Write down what became of an attempt; `False` if another courier took over.
+) -> Outcome | None:
+    """Write down what became of an attempt; `None` if another courier took over.
+
+    Whoever was tried for four days is given up as refused.
 
     Args:
         database: Where.
@@ -68,10 +70,10 @@ async def settle(
             .values(**values)
         )
         if changed.rowcount == 0:
-            return False
+            return None
         await _note_channel(connection, attempt, now)
         if outcome not in {Outcome.SENT, Outcome.REFUSED}:
-            return True
+            return outcome
         state = "sent" if outcome is Outcome.SENT else "refused"
         await connection.execute(
             update(outbox)
@@ -87,7 +89,7 @@ async def settle(
                 complaint.plan,
                 now,
             )
-    return True
+    return outcome
 
 
 def _letter_after(

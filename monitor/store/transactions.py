@@ -1,11 +1,15 @@
 """Transactions: how every part of the store reads and writes."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 from sqlalchemy import Row
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from monitor.errors import UnavailableError
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row of whatever columns were selected."""
@@ -21,16 +25,32 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that commits when the block ends, or leaves no trace."""
-        async with self._writer.begin() as connection:
-            yield connection
+        with _told_apart():
+            async with self._writer.begin() as connection:
+                yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A snapshot; nothing can be written through it."""
-        async with self._reader.connect() as connection:
-            yield connection
+        with _told_apart():
+            async with self._reader.connect() as connection:
+                yield connection
 
     async def close(self) -> None:
         """Let go of every connection."""
         await self._writer.dispose()
         await self._reader.dispose()
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Tell a database in trouble, which passes, from a statement of ours that is bad.
+
+    Raises:
+        UnavailableError: The database is locked, full, damaged or gone.
+    """
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        reason = getattr(error, "orig", None) or "no connection became free"
+        raise UnavailableError(f"the database cannot be used now: {reason}") from None

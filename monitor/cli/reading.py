@@ -1,0 +1,325 @@
+"""Commands that answer questions: status and explain."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from monitor.cli.shared import (
+    default_style,
+    instant,
+    load_settings,
+    print_json,
+    terminal,
+    wait_for,
+)
+from monitor.errors import UnknownIdError
+
+if TYPE_CHECKING:
+    from monitor.config import Settings
+    from monitor.jobs import Charter
+    from monitor.store import Store
+    from monitor.store.reports import TokenView
+
+_LATE: Final = timedelta(minutes=15)
+"""A token due for longer than this, while its app may be asked, is overdue."""
+_PULSE_MISSED: Final = timedelta(minutes=1)
+
+
+@click.command()
+@click.option(
+    "--exit-code",
+    "judge",
+    is_flag=True,
+    help="End 1 when the daemon is not doing its work, for health checks.",
+)
+@click.option("--format", "style", type=click.Choice(["table", "json"]))
+@click.pass_context
+def status(ctx: click.Context, judge: bool, style: str | None) -> None:  # noqa: FBT001 - click's
+    """Say how the tokens, the apps, the outbox and the daemon are."""
+    settings = load_settings(ctx)
+
+    async def work() -> int:
+        from monitor.app import clock, open_store
+
+        async with open_store(settings) as store:
+            state = await _status(settings, store, clock())
+        if default_style(style) == "json":
+            print_json(state)
+        else:
+            _print_status(state)
+        return 1 if judge and state["ailments"] else 0
+
+    ctx.exit(wait_for(work()))
+
+
+async def _status(
+    settings: "Settings", store: "Store", now: datetime
+) -> dict[str, Any]:
+    from monitor.store.settlement import channel_pause
+
+    counts = await store.reports.counts(now)
+    total, checked, unknown, never, suspected, oldest, due, _ = counts["coverage"]
+    apps = [_app(row, now) for row in await store.reports.app_rows()]
+    resting = [app["id"] for app in apps if app["paused_until"] is not None]
+    overdue = await store.reports.overdue(now - _LATE, resting)
+    codes: dict[str, int] = {}
+    for joined, count in counts["codes"]:
+        for code in joined.split(","):
+            codes[code] = codes.get(code, 0) + count
+    states = counts["outbox"]
+    beat_at, beat_by = await store.reports.pulse()
+    paused_until, channel = await channel_pause(store.database)
+    state = {
+        "severity": {
+            severity: counts["severity"].get(severity, 0)
+            for severity in ("ok", "unknown", "warning", "critical")
+        },
+        "codes": dict(sorted(codes.items())),
+        "suspected": suspected,
+        "coverage": {
+            "total": total,
+            "checked": checked,
+            "unknown": unknown,
+            "never_checked": never,
+            "overdue": overdue,
+            "oldest_verified_at": instant(oldest),
+        },
+        "incidents": counts["incidents"],
+        "outbox": {
+            "waiting": states.get("waiting", 0) + states.get("sealed", 0),
+            "sent": states.get("sent", 0),
+            "refused": states.get("refused", 0),
+            "held": 0,
+            "dropped": states.get("dropped", 0),
+        },
+        "holds": [],
+        "apps": apps,
+        "matters": [
+            {"subject": row["subject"], "since": instant(row["opened_at"])}
+            for row in await store.reports.open_matters()
+        ],
+        "channel": {"paused_until": instant(paused_until), "last_reply": channel},
+        "daemon": {"seen_at": instant(beat_at), "instance": beat_by},
+        "next": {
+            "check_at": instant(due),
+            "deliver_at": instant(await store.outbox.next_due()),
+        },
+    }
+    state["ailments"] = _ailments(settings, state, beat_at, now)
+    return state
+
+
+def _app(row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    until = row["paused_until"]
+    resting = until is not None and until > now
+    return {
+        "id": row["id"],
+        "proved_at": instant(row["proved_at"]),
+        "rejected_since": instant(row["rejected_at"]),
+        "paused_until": instant(until) if resting else None,
+        "pause_cause": row["pause_cause"] if resting else None,
+        "usage_percent": row["usage_percent"],
+        "api_version": row["api_version"],
+    }
+
+
+def _ailments(
+    settings: "Settings", state: dict[str, Any], beat_at: datetime | None, now: datetime
+) -> list[str]:
+    """Why the daemon is not doing its work; empty: it is."""
+    found = []
+    pulse = max(3 * settings.schedule.tick, _PULSE_MISSED)
+    if beat_at is None:
+        found.append("no daemon has run on this database yet")
+    elif now - beat_at > pulse:
+        found.append(f"no sign of life from the daemon since {instant(beat_at)}")
+    if state["coverage"]["overdue"]:
+        found.append(f"{state['coverage']['overdue']} tokens are overdue for a look")
+    found.extend(
+        f"Meta refuses the caller of app {app['id']}"
+        for app in state["apps"]
+        if app["rejected_since"] is not None
+    )
+    if state["channel"]["paused_until"] is not None:
+        found.append(f"the mail server fails: {state['channel']['last_reply']}")
+    return found
+
+
+def _print_status(state: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    out = terminal()
+    severity = state["severity"]
+    coverage = state["coverage"]
+    out.print(
+        Text.assemble(
+            f"{coverage['total']} tokens: ",
+            (f"{severity['ok']} ok", "green"),
+            ", ",
+            (f"{severity['warning']} warning", "yellow"),
+            ", ",
+            (f"{severity['critical']} critical", "bold red"),
+            f", {severity['unknown']} unknown, {state['suspected']} under suspicion",
+        )
+    )
+    for code, count in state["codes"].items():
+        out.print(f"  {count:>7}  {code}")
+    out.print(
+        f"coverage: {coverage['checked']} checked, {coverage['never_checked']} never, "
+        f"{coverage['overdue']} overdue"
+    )
+    box = state["outbox"]
+    out.print(
+        f"outbox: {box['waiting']} waiting, {box['sent']} sent, "
+        f"{box['refused']} refused, {box['held']} held, {box['dropped']} dropped"
+    )
+    for app in state["apps"]:
+        out.print(f"app {app['id']}: {_app_words(app)}")
+    for matter in state["matters"]:
+        out.print(f"open: {matter['subject']} since {matter['since']}")
+    upcoming = state["next"]
+    out.print(
+        f"next: check {upcoming['check_at'] or 'never'}, "
+        f"letter {upcoming['deliver_at'] or 'none'}"
+    )
+    for ailment in state["ailments"]:
+        out.print(Text(f"not well: {ailment}", style="yellow"))
+
+
+def _app_words(app: dict[str, Any]) -> str:
+    if app["rejected_since"]:
+        return f"Meta refuses its id or secret since {app['rejected_since']}"
+    if app["paused_until"]:
+        return f"rests until {app['paused_until']} ({app['pause_cause']})"
+    usage = app["usage_percent"]
+    used = "" if usage is None else f", {usage} % of its quota used"
+    return f"proved {app['proved_at'] or 'never'}{used}"
+
+
+# --- explain ----------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("token_id", metavar="ID")
+@click.option("--format", "style", type=click.Choice(["table", "json"]))
+@click.pass_context
+def explain(ctx: click.Context, token_id: str, style: str | None) -> None:
+    """Say what is known of a token, what was decided, what was told, and why."""
+    from monitor.store.reports import TokenFilter
+
+    settings = load_settings(ctx)
+
+    async def work() -> None:
+        from monitor.app import charter_of, clock, open_store
+
+        charter = charter_of(settings)
+        async with open_store(settings) as store:
+            views = store.reports.tokens(TokenFilter(ids=[token_id]))
+            found = [view async for view in views]
+            if not found:
+                raise UnknownIdError(f"no token has the id {token_id!r}")
+            story = await _explain(charter, store, found[0], clock())
+        if default_style(style) == "json":
+            print_json(story)
+        else:
+            _print_story(story)
+
+    wait_for(work())
+
+
+async def _explain(
+    charter: "Charter", store: "Store", view: "TokenView", now: datetime
+) -> dict[str, Any]:
+    from monitor.cli.views import entry_json, token_json
+    from monitor.core.observation import classify
+
+    rule = charter.rule(view.expected, view.labels, view.observation)
+    verdict = classify(view.observation, view.expected, rule, now)
+    history = await store.reports.history(view.row_id)
+    entries = await store.reports.entries(token_row=view.row_id)
+    return {
+        "token": token_json(view, charter),
+        "verdict": {
+            "severity": verdict.severity,
+            "findings": [
+                {
+                    "code": finding.code,
+                    "deadline": instant(finding.deadline),
+                    "details": list(finding.details),
+                    "told_to": finding.meaning.audience,
+                    "needs_second_look": finding.sudden,
+                }
+                for finding in verdict.findings
+            ],
+        },
+        "policy": {"name": rule.name, "why": _why(charter, view, rule.name)},
+        "history": [
+            {
+                "at": instant(row["at"]),
+                "severity": row["severity"],
+                "codes": row["codes"].split(",") if row["codes"] else [],
+                "suspicion": row["suspicion"],
+                "answer": row["answer"],
+            }
+            for row in history
+        ],
+        "said": [entry_json(row) for row in entries],
+        "next_check_at": instant(view.next_check_at),
+        "silence": None
+        if view.silenced_until is None
+        else {
+            "until": instant(view.silenced_until),
+            "by": view.silenced_by,
+            "reason": view.silence_reason,
+        },
+    }
+
+
+def _why(charter: "Charter", view: "TokenView", name: str) -> str:
+    match = next(rule.match for rule in charter.rules if rule.name == name)
+    parts = []
+    if match.app:
+        parts.append(f"app is {view.expected.app_id}")
+    if match.kind:
+        parts.append(f"kind is one of {', '.join(sorted(match.kind))}")
+    parts.extend(f"label {key} is {view.labels.get(key)}" for key in match.label)
+    first = "the first that matches"
+    return f"{first}: {' and '.join(parts)}" if parts else "no other policy matches"
+
+
+def _print_story(story: dict[str, Any]) -> None:
+    token, verdict = story["token"], story["verdict"]
+    say = click.echo
+    say(f"{token['id']} ({token['name'] or 'no name'}), app {token['app_id']}")
+    say(f"policy {story['policy']['name']}: {story['policy']['why']}")
+    say(
+        f"verdict: {verdict['severity']}, last confirmed "
+        f"{token['verified_at'] or 'never'}, last look "
+        f"{token['last_checked_at'] or 'never'}"
+    )
+    for finding in verdict["findings"]:
+        when = f" at {finding['deadline']}" if finding["deadline"] else ""
+        what = f" ({', '.join(finding['details'])})" if finding["details"] else ""
+        say(f"  {finding['code']}{when}{what}: a matter for the {finding['told_to']}")
+    if token["suspicion"]:
+        doubt = token["suspicion"]
+        say(f"suspicion: {doubt['code']} since {doubt['since']}, not believed yet")
+    if token["inconclusive_cause"]:
+        say(f"the last look could not tell: {token['inconclusive_cause']}")
+    incident = token["incident"]
+    if incident:
+        say(
+            f"incident {incident['id']}: open since {incident['opened_at']}, "
+            f"{incident['notices']} notices, the last was {incident['last_reason']}"
+        )
+    for entry in story["said"]:
+        waits = f", waits for {entry['waits_for']}" if entry["waits_for"] else ""
+        say(
+            f"  {entry['planned_at']} {entry['reason']} to {entry['recipient']}: "
+            f"{entry['state']}{waits}"
+        )
+    if story["silence"]:
+        quiet = story["silence"]
+        say(f"silent until {quiet['until']} by {quiet['by']}: {quiet['reason']}")
+    say(f"next look: {story['next_check_at']}")

@@ -1,0 +1,171 @@
+"""Commands that do the work: check, deliver, run."""
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from monitor.cli.shared import config_path, load_settings, progress, wait_for
+from monitor.errors import UnknownIdError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from monitor.app import House
+    from monitor.config import Settings
+    from monitor.jobs import Delivered, Tally
+
+_ATTENTION = 1
+_COULD_NOT = 3
+
+
+@click.command()
+@click.argument("ids", nargs=-1, metavar="[ID]…")
+@click.option("--due", is_flag=True, help="Only what is due.")
+@click.pass_context
+def check(ctx: click.Context, ids: tuple[str, ...], due: bool) -> None:  # noqa: FBT001 - click's
+    """Look at every token now, or at the named ones; mail nothing.
+
+    Ends 3 if some app could not be asked at all, else 1 if any token is warning,
+    critical or under suspicion, else 0.
+    """
+    if ids and due:
+        raise click.UsageError("either name tokens or ask for what is due")
+    settings = load_settings(ctx)
+
+    async def work() -> int:
+        from monitor.app import open_house
+
+        async with open_house(settings) as house:
+            return await _check(house, ids, due=due)
+
+    ctx.exit(wait_for(work()))
+
+
+async def _check(house: "House", ids: "Sequence[str]", *, due: bool) -> int:
+    rows: list[int] = []
+    if ids:
+        known = await house.store.claims.rows_of(ids)
+        unknown = [each for each in ids if each not in known]
+        if unknown:
+            raise UnknownIdError(f"no token has the id {', '.join(unknown)}")
+        rows = list(known.values())
+    total = len(rows) or await house.store.claims.count(house.charter.apps)
+    with progress("checking", None if due else total) as tell:
+        tally = await _looks(house, rows, tell, due=due)
+    if total == 0:
+        click.echo("no tokens; `token-monitor tokens import FILE` takes them in")
+        return 0
+    _say(tally)
+    if tally.unasked:
+        return _COULD_NOT
+    return _ATTENTION if tally.attention else 0
+
+
+async def _looks(
+    house: "House", rows: list[int], tell: "Callable[[int], None]", *, due: bool
+) -> "Tally":
+    if rows:
+        return await house.checker.check_named(rows, tell)
+    if due:
+        return await house.checker.check_due(tell)
+    return await house.checker.check_all(tell)
+
+
+def _say(tally: "Tally") -> None:
+    counts = ", ".join(
+        f"{count} {severity}" for severity, count in sorted(tally.by_severity.items())
+    )
+    click.echo(f"looked at {tally.looked} tokens: {counts or 'none'}")
+    if tally.suspected:
+        click.echo(
+            f"{tally.suspected} under suspicion: the next look, after confirm_after, "
+            "believes or clears it"
+        )
+    inconclusive = tally.looked - tally.conclusive
+    if inconclusive:
+        click.echo(f"{inconclusive} could not be told; what was known of them stays")
+    if tally.superseded:
+        click.echo(f"{tally.superseded} were taken over or replaced meanwhile")
+    if tally.failed:
+        click.echo(f"{tally.failed} could not be recorded: see the log", err=True)
+    if tally.notices:
+        click.echo(f"{tally.notices} notices planned; `token-monitor deliver` sends")
+    for app_id, cause in tally.unasked.items():
+        click.echo(f"app {app_id} could not be asked: {_WHY[cause]}", err=True)
+
+
+_WHY = {
+    "caller": "Meta refuses its id or secret; mend apps in monitor.yaml",
+    "throttled": "its quota is spent; it rests until Meta lets it call again",
+    "unreachable": "no answer from graph.base_url; is the network up?",
+    "unreadable": "the answers are not Graph's; is graph.base_url right?",
+    "transient": "Meta has a passing trouble; try again later",
+    "unknown": "Meta's answers are none we know; see the log",
+    "secret": "its stored secrets cannot be opened with these keys",
+    "internal": "we failed; see the log",
+}
+
+
+@click.command()
+@click.pass_context
+def deliver(ctx: click.Context) -> None:
+    """Send now what is waiting to be told, taking the last looks it needs.
+
+    Ends 0, or 3 if an attempt was deferred or refused; waiting and held is 0.
+    """
+    settings = load_settings(ctx)
+
+    async def work() -> int:
+        from monitor.app import open_house
+
+        async with open_house(settings) as house:
+            with progress("sending", None) as tell:
+                delivered = await house.courier.deliver_now(
+                    house.checker.check_named, tell
+                )
+            _tell(delivered)
+            return _COULD_NOT if delivered.troubled else 0
+
+    ctx.exit(wait_for(work()))
+
+
+def _tell(delivered: "Delivered") -> None:
+    click.echo(f"{delivered.sent} letters sent")
+    if delivered.dropped:
+        click.echo(f"{delivered.dropped} entries dropped: outlived before they left")
+    if delivered.deferred:
+        click.echo(f"{delivered.deferred} deferred; they are tried again", err=True)
+    if delivered.refused:
+        click.echo(
+            f"{delivered.refused} refused for good; see `token-monitor outbox list "
+            "--state refused`",
+            err=True,
+        )
+    if delivered.channel is not None:
+        click.echo(
+            f"the mail server cannot be used ({delivered.channel}); nothing is lost, "
+            "mend mail in monitor.yaml or wait",
+            err=True,
+        )
+
+
+@click.command()
+@click.pass_context
+def run(ctx: click.Context) -> None:
+    """Be the daemon: check, deliver, repeat.
+
+    SIGTERM finishes what is in hand and ends within 30 seconds. SIGHUP reloads the
+    configuration, and keeps the old one if the new one is broken.
+    """
+    from monitor.app import run as live
+
+    path = config_path(ctx)
+
+    def load() -> "Settings":
+        from monitor.config import load as read
+
+        return read(path, os.environ)
+
+    asyncio.run(live(load, ctx.obj["level"]))

@@ -1,0 +1,286 @@
+"""Callers: whether each app may be asked now, and what its failures mean."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final, Self
+
+import structlog
+
+from monitor.core.schedule import backoff
+from monitor.core.tokens import Answer, Cause, Code, Inconclusive
+from monitor.jobs.charter import App, Charter
+from monitor.jobs.planning import advance_matter, plan_matter
+from monitor.probe.meta import Asked, Caller, MetaWorker
+from monitor.probe.usage import Usage
+from monitor.store import Store
+from monitor.store.apps import AppState
+from monitor.store.claims import Claim
+
+PROOF_AGE: Final = timedelta(minutes=5)
+"""For so long Meta's word for a caller is taken."""
+_FAILURES_TO_REST: Final = 3
+"""So many failed calls in a row, and the app rests."""
+_PASSING: Final = frozenset({Cause.TRANSIENT, Cause.UNREACHABLE, Cause.UNREADABLE})
+"""Troubles that one more try may outlast."""
+
+log = structlog.stdlib.get_logger("monitor.callers")
+
+
+class AppDesk:
+    """Everything about asking one app during one sweep."""
+
+    def __init__(
+        self,
+        store: Store,
+        charter: Charter,
+        app: App,
+        state: AppState,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.id = app.id
+        self.proved_at = state.proved_at
+        self.rests_until: datetime | None = None
+        self.app_known = False
+        self.touched = False
+        """Whether any call was tried."""
+        self.answered = False
+        """Whether any call about tokens told something."""
+        self.trouble: Inconclusive | None = None
+        """Why it may not be asked any more."""
+        self._store = store
+        self._charter = charter
+        self._app = app
+        self._caller = Caller(app.id, app.secret)
+        self._failures = state.failures
+        self._failures_noted = state.failures
+        self._rejected = state.rejected_at is not None
+        self._usage = Usage()
+        self._clock = clock
+        self._lock = asyncio.Lock()
+
+    @property
+    def open(self) -> bool:
+        """Whether its tokens may be asked about."""
+        return self.trouble is None
+
+    async def ready(self, worker: MetaWorker, batch: Sequence[Claim]) -> bool:
+        """Whether Meta vouches for the caller now.
+
+        The proof is renewed when it is older than five minutes, and always between
+        two looks that settle a suspicion.
+        """
+        suspected = [c.suspected_at for c in batch if c.suspected_at is not None]
+        newer_than = max(suspected, default=None)
+        async with self._lock:
+            if not self.open:
+                return False
+            if self._proof_holds(newer_than):
+                return True
+            return await self._prove(worker)
+
+    def _proof_holds(self, newer_than: datetime | None) -> bool:
+        if self.proved_at is None or self._rejected:
+            return False
+        if newer_than is not None and self.proved_at <= newer_than:
+            return False
+        age = self._clock() - self.proved_at
+        return timedelta() <= age <= PROOF_AGE
+
+    async def _prove(self, worker: MetaWorker) -> bool:
+        for attempt in range(_FAILURES_TO_REST):
+            self.touched = True
+            asked_at = self._clock()
+            proof = await worker.inspect_caller(self._caller)
+            self._note_usage(proof.usage)
+            if proof.ok:
+                self.proved_at = asked_at
+                self.app_known = await self._kin_known()
+                await self._note_proof(asked_at)
+                return True
+            trouble = proof.trouble or Inconclusive(Cause.UNKNOWN)
+            if proof.rejected:
+                await self._reject(trouble)
+                return False
+            if trouble.cause not in _PASSING or attempt == _FAILURES_TO_REST - 1:
+                self._failures += 1
+                await self._rest(trouble)
+                return False
+            await _a_moment()
+        return False
+
+    async def _kin_known(self) -> bool:
+        kin = await self._store.apps.kinship(self.id)
+        return kin.own > kin.foreign
+
+    async def ask(self, worker: MetaWorker, tokens: Sequence[str]) -> Sequence[Answer]:
+        """What Meta says about each token, or why each could not be told."""
+        self.touched = True
+        asked = await worker.ask(self._caller, tokens)
+        if asked.trouble is not None and asked.trouble.cause in _PASSING:
+            await _a_moment()
+            asked = await worker.ask(self._caller, tokens)
+        self._note_usage(asked.usage)
+        await self._weigh(worker, asked)
+        return asked.answers
+
+    async def _weigh(self, worker: MetaWorker, asked: Asked) -> None:
+        """What a call's outcome means for the app."""
+        trouble = asked.trouble
+        if asked.usage.throttled or (trouble and trouble.cause is Cause.THROTTLED):
+            self.answered = self.answered or trouble is None
+            async with self._lock:
+                await self._rest(Inconclusive(Cause.THROTTLED))
+            return
+        if trouble is None:
+            self.answered = True
+            self._failures = 0
+            return
+        async with self._lock:
+            if not self.open:
+                return
+            if trouble.cause is Cause.CALLER and not await self._prove(worker):
+                return
+            self._failures += 1
+            log.warning(
+                "batch.failed", app=self.id, cause=trouble.cause, detail=trouble.detail
+            )
+            if self._failures >= _FAILURES_TO_REST:
+                await self._rest(trouble)
+
+    def _note_usage(self, usage: Usage) -> None:
+        seen = usage.version_seen
+        if seen is not None and seen != self._usage.version_seen:
+            log.debug("graph.version", app=self.id, served=seen)
+        self._usage = usage
+
+    async def _rest(self, trouble: Inconclusive) -> None:
+        """Stop the app's run, for as long as Meta names or failures teach."""
+        if not self.open:
+            return
+        self.trouble = trouble
+        now = self._clock()
+        named = self._usage.regain or self._usage.retry_after
+        retry_every = self._charter.house_rule.retry_every
+        rest = backoff(max(self._failures - _FAILURES_TO_REST + 1, 1), retry_every)
+        self.rests_until = now + (named or rest)
+        self._failures_noted = self._failures
+        await self._store.apps.note(
+            self.id,
+            paused_until=self.rests_until,
+            pause_cause=trouble.cause,
+            failures=self._failures,
+        )
+        log.warning(
+            "app.resting",
+            app=self.id,
+            cause=trouble.cause,
+            detail=trouble.detail,
+            until=self.rests_until.isoformat(),
+        )
+
+    async def _reject(self, trouble: Inconclusive) -> None:
+        """Meta refuses our credentials: one matter, and nobody's tokens are judged."""
+        self._failures += 1
+        await self._rest(trouble)
+        now = self._clock()
+        await self._store.apps.note(self.id, rejected_at=now)
+        await self._matter((Code.CALLER_REJECTED,), {"detail": trouble.detail}, now)
+        log.error("caller.rejected", app=self.id, detail=trouble.detail)
+
+    async def _note_proof(self, at: datetime) -> None:
+        facts: dict[str, object] = {
+            "proved_at": at,
+            "paused_until": None,
+            "pause_cause": None,
+            "rejected_at": None,
+        }
+        if self._usage.version_seen is not None:
+            facts["api_version"] = self._usage.version_seen
+        await self._store.apps.note(self.id, **facts)
+        if self._rejected or await self._store.apps.open_matter(self._subject):
+            await self._matter((), {}, self._clock())
+        self._rejected = False
+
+    @property
+    def _subject(self) -> str:
+        return f"app:{self.id}"
+
+    async def _matter(
+        self, codes: Sequence[Code], facts: dict[str, str], now: datetime
+    ) -> None:
+        await self._store.apps.matter(
+            self._subject,
+            self.id,
+            advance_matter(self._charter, codes, now),
+            plan_matter(self._charter, self._subject, self._app, facts, now),
+            now,
+        )
+
+    async def close(self) -> None:
+        """Remember what the sweep taught about the app."""
+        if not self.touched:
+            return
+        facts: dict[str, object] = {}
+        if self._usage.percent is not None:
+            facts["usage_percent"] = round(self._usage.percent)
+        if self._failures != self._failures_noted:
+            facts["failures"] = self._failures
+        if facts:
+            await self._store.apps.note(self.id, **facts)
+
+
+class Desks:
+    """The desks of all apps that may be asked."""
+
+    def __init__(self, desks: dict[str, AppDesk]) -> None:
+        self._desks = desks
+
+    @classmethod
+    async def opened(
+        cls,
+        store: Store,
+        charter: Charter,
+        clock: Callable[[], datetime],
+        forced: bool,  # noqa: FBT001 - the caller's own word
+    ) -> Self:
+        """Open a desk for every app; a resting one stays closed unless forced."""
+        states = await store.apps.states(charter.apps)
+        now = clock()
+        desks = {}
+        for app_id, app in charter.apps.items():
+            paused = states[app_id].paused_until
+            if not forced and paused is not None and paused > now:
+                continue
+            desks[app_id] = AppDesk(store, charter, app, states[app_id], clock)
+        return cls(desks)
+
+    def of(self, app_id: str) -> AppDesk:
+        """The desk of an app that was open when its tokens were claimed."""
+        return self._desks[app_id]
+
+    def open_ids(self) -> list[str]:
+        """The apps that may be asked now."""
+        return [desk.id for desk in self._desks.values() if desk.open]
+
+    def touched(self) -> Iterator[str]:
+        """The apps that were asked anything."""
+        return (desk.id for desk in self._desks.values() if desk.touched)
+
+    def unasked(self) -> dict[str, Cause]:
+        """The apps that were called and told nothing about any token, and why."""
+        return {
+            desk.id: desk.trouble.cause if desk.trouble else Cause.UNKNOWN
+            for desk in self._desks.values()
+            if desk.touched and not desk.answered
+        }
+
+    async def close(self) -> None:
+        """Remember what the sweep taught."""
+        for desk in self._desks.values():
+            await desk.close()
+
+
+async def _a_moment() -> None:
+    """A breath before the one more try of a call that failed in passing."""
+    await asyncio.sleep(0.5)

@@ -1,0 +1,56 @@
+"""What the jobs need to know of the operator's wishes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from urllib.parse import quote
+
+from monitor.core.delivery import Hours
+from monitor.core.observation import Observation
+from monitor.core.policy import Rule, rule_for
+from monitor.core.tokens import Expected
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One configured app."""
+
+    id: str
+    name: str
+    secret: str = field(repr=False)
+    reauthorize_url: str | None = None
+
+    def way_back(self, token_id: str) -> str | None:
+        """Where the owner of this token re-authorises it."""
+        if self.reauthorize_url is None:
+            return None
+        url = self.reauthorize_url.replace("{token_id}", quote(token_id, safe=""))
+        return url.replace("{app_id}", quote(self.id, safe=""))
+
+
+@dataclass(frozen=True, slots=True)
+class Charter:
+    """The wishes of one configuration; a reload brings another charter."""
+
+    rules: tuple[Rule, ...]
+    apps: Mapping[str, App]
+    operators: tuple[str, ...]
+    mail_domain: str
+    """The right side of Message-IDs."""
+    group_wait: timedelta = timedelta(minutes=2)
+    hours: Hours | None = None
+    lease: timedelta = timedelta(minutes=5)
+    batch_size: int = 50
+    workers: int = 8
+
+    def rule(
+        self, expected: Expected, labels: Mapping[str, str], observation: Observation
+    ) -> Rule:
+        """The policy a token lives under; its kind may be learned from an answer."""
+        learned = observation.known.kind if observation.known else None
+        return rule_for(self.rules, expected.app_id, expected.kind or learned, labels)
+
+    @property
+    def house_rule(self) -> Rule:
+        """The policy by which the operator's own matters are repeated."""
+        return self.rules[-1]

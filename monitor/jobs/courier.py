@@ -1,0 +1,361 @@
+"""Courier: seals what is due into letters and hands each to the mail server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from random import Random
+from typing import Final, TypeAlias
+
+import structlog
+
+from monitor.core.delivery import (
+    Attempt,
+    Item,
+    Letter,
+    Outcome,
+    Passage,
+    Pending,
+    Phase,
+    Role,
+    gate,
+)
+from monitor.core.incident import Reason
+from monitor.core.observation import classify
+from monitor.core.tokens import Code
+from monitor.jobs.charter import Charter
+from monitor.jobs.planning import advance_matter, findings_for, plan_matter
+from monitor.notify.compose import Composer
+from monitor.notify.email import Mailer
+from monitor.notify.headers import UnwritableError
+from monitor.store import Store
+from monitor.store.outbox import Pass, Sealed, Waiter, copies
+from monitor.store.settlement import Complaint, channel_pause, put_back, settle
+
+LINES: Final = 4
+"""Letters under way at once, each over a connection of its own."""
+
+Clock: TypeAlias = Callable[[], datetime]
+
+log = structlog.stdlib.get_logger("monitor.courier")
+
+
+@dataclass(slots=True)
+class Delivered:
+    """What a pass over the outbox came to."""
+
+    sealed: int = 0
+    sent: int = 0
+    deferred: int = 0
+    refused: int = 0
+    dropped: int = 0
+    channel: str | None = None
+    """What the way to the mail server failed with."""
+
+    @property
+    def troubled(self) -> bool:
+        """Whether an attempt was deferred or refused."""
+        return bool(self.deferred or self.refused or self.channel is not None)
+
+
+class Courier:
+    """Takes letters out: at least once, always under the same Message-ID."""
+
+    def __init__(
+        self,
+        store: Store,
+        composer: Composer,
+        mailer: Callable[[], Mailer],
+        charter: Charter,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._store = store
+        self._composer = composer
+        self._mailer = mailer
+        self._charter = charter
+        self._clock = clock
+        self._random = random
+        self._mailers: set[Mailer] = set()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Begin nothing more: before the final dot abort, after it wait for a reply."""
+        self._stopped = True
+        for mailer in self._mailers:
+            mailer.abort()
+
+    async def deliver_now(
+        self,
+        look: Callable[[Sequence[int]], Awaitable[object]],
+        progress: Callable[[int], None] | None = None,
+    ) -> Delivered:
+        """One pass with `group_wait` taken as elapsed, and the looks it owes taken.
+
+        Args:
+            look: Takes a last look at the tokens of these rows.
+            progress: Told how many letters were tried so far.
+        """
+        first = await self._seal(hurried=True)
+        if first.owed:
+            await look(first.owed)
+            second = await self._seal(hurried=True)
+            first.sealed += second.sealed
+            first.dropped += second.dropped
+        delivered = Delivered(sealed=first.sealed, dropped=first.dropped)
+        await self._send_all(delivered, progress)
+        return delivered
+
+    async def deliver_due(self) -> Delivered:
+        """One pass over what is due; owed looks are left to the checker."""
+        passed = await self._seal(hurried=False)
+        delivered = Delivered(sealed=passed.sealed, dropped=passed.dropped)
+        until, _ = await channel_pause(self._store.database)
+        if until is None or until <= self._clock():
+            await self._send_all(delivered, None, probe=until is not None)
+        return delivered
+
+    async def _seal(self, *, hurried: bool) -> Pass:
+        """Put every due entry through the gate once, reader by reader."""
+        total, after = Pass(), ""
+        while True:
+            done = await self._store.outbox.seal(
+                self._review,
+                self._clock(),
+                lease=self._charter.lease,
+                domain=self._charter.mail_domain,
+                hurried=hurried,
+                after=after,
+            )
+            total.sealed += done.sealed
+            total.dropped += done.dropped
+            total.owed += done.owed
+            if done.last_reader is None:
+                return total
+            after = done.last_reader
+
+    # --- the gate
+
+    def _review(self, waiter: Waiter) -> tuple[Item, Passage]:
+        """The entry as it is true now, and whether it may go."""
+        now = self._clock()
+        item = waiter.item
+        gone = waiter.token_row is not None and waiter.expected is None
+        if waiter.expected is None:
+            pending = Pending(
+                item,
+                waiter.role,
+                waiter.planned_at,
+                None,
+                None,
+                newer_notice=waiter.newer_notice,
+                closed=waiter.incident.closed_at is not None,
+                gone=gone,
+                recipient=self._is_operator(waiter),
+            )
+            return item, gate(pending, self._charter.hours, now)
+        rule = self._charter.rule(waiter.expected, waiter.labels, waiter.observation)
+        verdict = classify(waiter.observation, waiter.expected, rule, now)
+        findings = findings_for(waiter.role, verdict)
+        resolved = item.reason is Reason.RESOLVED
+        if findings and not resolved:
+            item = replace(
+                item, findings=findings, verified_at=waiter.observation.verified_at
+            )
+        pending = Pending(
+            item,
+            waiter.role,
+            waiter.planned_at,
+            waiter.looked_at,
+            waiter.asked_look_at,
+            newer_notice=waiter.newer_notice,
+            closed=waiter.incident.closed_at is not None,
+            recipient=self._is_reader(waiter, rule.escalate_to),
+            recovering=waiter.incident.healing is not None,
+            true_now=not verdict.matters if resolved else bool(findings),
+            verified_at=waiter.observation.verified_at,
+            last_checked_at=waiter.last_checked_at,
+            next_check_at=waiter.next_check_at,
+            app_paused=self._app_rests(waiter, now),
+            trust_for=rule.trust_for,
+            silenced_until=waiter.silenced_until,
+            timezone=waiter.timezone or "UTC",
+        )
+        return item, gate(pending, self._charter.hours, now)
+
+    def _app_rests(self, waiter: Waiter, now: datetime) -> bool:
+        until = waiter.app_paused_until
+        return waiter.app_rejected or (until is not None and until > now)
+
+    def _is_operator(self, waiter: Waiter) -> bool:
+        return waiter.recipient in self._charter.operators
+
+    def _is_reader(self, waiter: Waiter, escalate_to: Sequence[str]) -> bool:
+        if waiter.item.reason is Reason.RESOLVED:
+            return True
+        if waiter.role is Role.OPERATOR:
+            return self._is_operator(waiter)
+        if waiter.role is Role.ESCALATION:
+            return waiter.recipient in escalate_to
+        return waiter.recipient == waiter.owner_email
+
+    # --- sending
+
+    async def _send_all(
+        self,
+        delivered: Delivered,
+        progress: Callable[[int], None] | None,
+        *,
+        probe: bool = False,
+    ) -> None:
+        """Hand over what is due; after a pause one letter tries the way first."""
+        if probe and not await self._line(delivered, progress, most=1):
+            return
+        async with asyncio.TaskGroup() as group:
+            for _ in range(LINES):
+                group.create_task(self._line(delivered, progress))
+
+    async def _line(
+        self,
+        delivered: Delivered,
+        progress: Callable[[int], None] | None,
+        most: int | None = None,
+    ) -> bool:
+        """One connection's worth of letters; `False` when the way is in trouble."""
+        mailer = self._mailer()
+        self._mailers.add(mailer)
+        tried = 0
+        try:
+            while not self._stopped and delivered.channel is None:
+                if most is not None and tried >= most:
+                    break
+                sealed = await self._store.outbox.take(
+                    self._review, self._clock(), self._charter.lease
+                )
+                if sealed is None:
+                    break
+                tried += 1
+                await self._try(mailer, sealed, delivered)
+                if progress is not None:
+                    progress(delivered.sent + delivered.deferred + delivered.refused)
+        finally:
+            self._mailers.discard(mailer)
+            await mailer.close()
+        return delivered.channel is None
+
+    async def _try(self, mailer: Mailer, sealed: Sealed, delivered: Delivered) -> None:
+        attempt = await self._attempt(mailer, sealed)
+        if attempt is None or self._aborted(attempt):
+            await put_back(self._store.database, [sealed])
+            return
+        complaint = self._complaint(sealed, attempt)
+        outcome = await settle(
+            self._store.database,
+            sealed,
+            attempt,
+            self._clock(),
+            jitter=self._random.random(),
+            complaint=complaint,
+        )
+        log.info(
+            "delivery.attempted",
+            letter=sealed.id,
+            entries=len(sealed.waiters),
+            outcome=attempt.outcome,
+            phase=attempt.phase,
+            code=attempt.code,
+        )
+        if outcome is None:
+            log.warning("delivery.superseded", letter=sealed.id)
+        elif outcome is Outcome.SENT:
+            delivered.sent += 1
+        elif outcome is Outcome.REFUSED:
+            delivered.refused += 1
+        elif outcome is Outcome.CHANNEL:
+            delivered.channel = f"{attempt.phase}: {attempt.reply or 'no reply'}"
+            log.error("channel.paused", phase=attempt.phase, code=attempt.code)
+        else:
+            delivered.deferred += 1
+
+    def _aborted(self, attempt: Attempt) -> bool:
+        """Whether we ended the attempt ourselves, before its final dot."""
+        ended = {Outcome.CHANNEL, Outcome.DEFERRED}
+        return self._stopped and attempt.code is None and attempt.outcome in ended
+
+    async def _attempt(self, mailer: Mailer, sealed: Sealed) -> Attempt | None:
+        """One try; `None` if the gate closed just before `MAIL FROM`."""
+        try:
+            composed = self._composer.compose(_letter(sealed), self._clock())
+        except UnwritableError as error:
+            return Attempt(Outcome.REFUSED, Phase.RCPT, None, str(error))
+        except Exception:  # a bug in words must not stop the other letters
+            log.exception("letter.failed", letter=sealed.id)
+            return Attempt(Outcome.DEFERRED, Phase.DATA, None, "could not be composed")
+        if composed.fell_back is not None:
+            log.warning("template.failed", fault=composed.fell_back)
+
+        async def before_mail() -> bool:
+            return await self._store.outbox.still_right(sealed, self._review)
+
+        return await mailer.send(
+            self._composer.envelope_from,
+            composed.envelope_to,
+            composed.raw,
+            before_mail=before_mail,
+        )
+
+    def _complaint(self, sealed: Sealed, attempt: Attempt) -> Complaint | None:
+        """The operator's matter of a letter that reaches nobody.
+
+        A refused letter to the operator opens nothing, or it would never end.
+        """
+        if sealed.waiters[0].role is Role.OPERATOR:
+            return None
+        now = self._clock()
+        subject = f"letter:{sealed.id}"
+        facts = {
+            "letter": sealed.id,
+            "recipient": _masked(sealed.waiters[0].recipient),
+            "reply": attempt.reply,
+            "tokens": ", ".join(
+                waiter.item.token_id or waiter.item.subject
+                for waiter in sealed.waiters[:10]
+            ),
+        }
+        return Complaint(
+            subject,
+            advance_matter(self._charter, (Code.UNDELIVERABLE,), now),
+            plan_matter(self._charter, subject, None, facts, now),
+        )
+
+
+def _letter(sealed: Sealed) -> Letter:
+    first = sealed.waiters[0]
+    items = sorted(
+        (waiter.item for waiter in sealed.waiters),
+        key=lambda item: (
+            item.reason is Reason.RESOLVED,
+            not item.dead,
+            item.deadline or datetime.max.replace(tzinfo=item.opened_at.tzinfo),
+            item.name or item.subject,
+        ),
+    )
+    return Letter(
+        id=sealed.id,
+        message_id=sealed.message_id,
+        role=first.role,
+        product=first.product,
+        to=first.recipient,
+        items=tuple(items),
+        name=first.name,
+        cc=copies(sealed.waiters),
+        locale=first.locale or "en",
+        timezone=first.timezone or "UTC",
+        references=sealed.references,
+    )
+
+
+def _masked(address: str) -> str:
+    """An address one can recognise and nobody can write to."""
+    local, _, domain = address.partition("@")
+    return f"{local[:1]}…@{domain}"

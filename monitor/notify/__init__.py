@@ -1,0 +1,1 @@
+"""Tell: letters as people read them, and the way they leave."""

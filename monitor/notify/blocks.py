@@ -1,0 +1,186 @@
+r"""Two dresses: rendered words become blocks, blocks become a text and an HTML part.
+
+The markup is as small as letters need::
+
+    ## Heading                 ### Smaller heading
+    a paragraph, its lines joined until a blank one
+    1. a step, numbered anew by the parser      - a point of a list
+    > words of the button https://…             + words of a lesser link https://…
+    ---                        everything after it is the footer
+
+It is recognised at the start of a line and nowhere else, and a value printed by a
+template never stands there: the marks `OPEN` and `CLOSE` are around it.
+
+>>> parse("## What happened\nIt ended.\n\n1. Look.\n1. Mend.")[2].lines
+('Look.', 'Mend.')
+"""
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from markupsafe import Markup, escape
+
+from monitor.notify.safe import CLOSE, OPEN, host_of, safe_url
+
+WIDTH: Final = 76
+_UNMARKED: Final = {ord(OPEN): None, ord(CLOSE): None}
+
+
+class Kind(StrEnum):
+    """What a block is."""
+
+    HEADING = "heading"
+    SUBHEADING = "subheading"
+    PARAGRAPH = "paragraph"
+    STEPS = "steps"
+    POINTS = "points"
+    BUTTON = "button"
+    LINK = "link"
+    FOOTER = "footer"
+    """Not shown itself: the footer begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of a letter; its lines still carry the marks of values."""
+
+    kind: Kind
+    lines: tuple[str, ...] = ()
+    url: str = ""
+
+
+_MARKUP: Final = (
+    (re.compile(r"### +(.+)"), Kind.SUBHEADING),
+    (re.compile(r"## +(.+)"), Kind.HEADING),
+    (re.compile(r"\d{1,3}\. +(.+)"), Kind.STEPS),
+    (re.compile(r"- +(.+)"), Kind.POINTS),
+    (re.compile(r"> +(.+)"), Kind.BUTTON),
+    (re.compile(r"\+ +(.+)"), Kind.LINK),
+    (re.compile(r"(---)"), Kind.FOOTER),
+)
+_LINKS: Final = frozenset({Kind.BUTTON, Kind.LINK})
+_LISTS: Final = frozenset({Kind.STEPS, Kind.POINTS})
+
+
+def parse(words: str) -> tuple[Block, ...]:
+    """The blocks of rendered words."""
+    blocks: list[Block] = []
+    open_block = False  # whether a further line belongs to the last block
+    for raw in words.split("\n"):
+        line = raw.strip()
+        if not line:
+            open_block = False
+            continue
+        kind, content = _read(line)
+        last = blocks[-1] if blocks else None
+        if kind in _LISTS and last is not None and last.kind is kind:
+            blocks[-1] = Block(kind, (*last.lines, content))
+        elif kind is Kind.PARAGRAPH and open_block and last is not None:
+            joined = (*last.lines[:-1], f"{last.lines[-1]} {content}")
+            blocks[-1] = Block(last.kind, joined)
+        else:
+            blocks.append(_link(kind, content) if kind in _LINKS else _one(kind, line))
+        open_block = kind in _LISTS or kind is Kind.PARAGRAPH
+    return tuple(blocks)
+
+
+def _read(line: str) -> tuple[Kind, str]:
+    for pattern, kind in _MARKUP:
+        found = pattern.fullmatch(line)
+        if found is not None:
+            return kind, found[1]
+    return Kind.PARAGRAPH, line
+
+
+def _one(kind: Kind, line: str) -> Block:
+    return Block(kind, (_read(line)[1],))
+
+
+def _link(kind: Kind, content: str) -> Block:
+    """A link to a URL that readers may be sent to, else its words alone."""
+    label, _, last = content.rpartition(" ")
+    url = safe_url(last.translate(_UNMARKED))
+    if not label or url is None:
+        return Block(Kind.PARAGRAPH, (content,))
+    return Block(kind, (label,), url)
+
+
+def unmarked(line: str) -> str:
+    """The line as people read it."""
+    return line.translate(_UNMARKED)
+
+
+def as_text(blocks: Sequence[Block]) -> str:
+    """The text part, lines of at most 76 characters but for URLs."""
+    text = "\n\n".join("\n".join(_text_lines(block)) for block in blocks)
+    return text.replace("\n-- \n\n", "\n-- \n") + "\n"
+
+
+def _text_lines(block: Block) -> Iterable[str]:
+    lines = [unmarked(line) for line in block.lines]
+    match block.kind:
+        case Kind.HEADING:
+            title = _wrap(lines[0])
+            return [*title, "-" * max(map(len, title))]
+        case Kind.STEPS:
+            return _hanging((f"{n}. " for n in range(1, len(lines) + 1)), lines)
+        case Kind.POINTS:
+            return _hanging(("- " for _ in lines), lines)
+        case Kind.BUTTON | Kind.LINK:
+            return [*_wrap(f"{lines[0]}:"), f"  {block.url}"]
+        case Kind.FOOTER:
+            return ["-- "]  # RFC 3676, section 4.3
+        case Kind.SUBHEADING | Kind.PARAGRAPH:
+            return _wrap(lines[0])
+
+
+def _wrap(line: str, first: str = "", rest: str = "") -> list[str]:
+    return textwrap.wrap(
+        line,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [first]
+
+
+def _hanging(heads: Iterable[str], lines: Sequence[str]) -> list[str]:
+    return [
+        wrapped
+        for head, line in zip(heads, lines, strict=False)
+        for wrapped in _wrap(line, head, " " * len(head))
+    ]
+
+
+def as_data(blocks: Sequence[Block]) -> list[dict[str, object]]:
+    """The blocks as the layout sees them: their words are escaped already."""
+    data: list[dict[str, object]] = []
+    small = False
+    for block in blocks:
+        if block.kind is Kind.FOOTER:
+            small = True
+            continue
+        data.append(
+            {
+                "kind": block.kind.value,
+                "small": small,
+                "lines": [_inline(line) for line in block.lines],
+                "url": block.url,
+                "host": host_of(block.url),
+            }
+        )
+    return data
+
+
+def _inline(line: str) -> Markup:
+    """The line escaped, each value isolated from the direction of what is around it.
+
+    Source: HTML Living Standard, section 4.5.24, "The bdi element".
+    """
+    html = str(escape(line)).replace(OPEN, "<bdi>").replace(CLOSE, "</bdi>")
+    return Markup(html)  # noqa: S704 - escaped in the line above

@@ -1,0 +1,154 @@
+"""Lay out the facts: a letter as the plain data that templates fill into words."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from monitor.core.delivery import Item, Letter, Role
+from monitor.core.incident import MOST_REMINDERS
+from monitor.core.tokens import Code
+from monitor.core.verdict import Audience, Finding, Severity
+from monitor.notify.safe import clean, clean_facts, host_of, safe_url, shorten
+from monitor.notify.templates import Book, Words
+from monitor.notify.words import Calendar
+
+Data = dict[str, object]
+
+OPERATORS_PRODUCT: Final = "token-monitor"
+_LONGEST_PRODUCT: Final = 60
+_LONGEST_NAME: Final = 120
+_MOST_DETAILS: Final = 20
+PARTS: Final = ("summary", "happened", "consequence", "steps")
+"""The sections of a finding beside its subject, each rendered for each matter."""
+
+
+def letter_facts(letter: Letter, language: str, contact: str | None) -> Data:
+    """What is true of the letter as a whole."""
+    operator = letter.role is Role.OPERATOR
+    product = OPERATORS_PRODUCT if operator else clean(letter.product, _LONGEST_PRODUCT)
+    return {
+        "product": product or OPERATORS_PRODUCT,
+        "reader": clean(letter.name or "", _LONGEST_NAME),
+        "role": letter.role.value,
+        "language": language,
+        "contact": contact or "",
+        "most_reminders": MOST_REMINDERS,
+        "letter": clean(letter.id, 60),
+        "alone": len(letter.items) == 1,
+        "all_pages": all(item.kind == "page" for item in letter.items),
+    }
+
+
+def matter_facts(item: Item, calendar: Calendar, role: Role) -> Data:
+    """What is true of one matter of the letter."""
+    findings = told_findings(item, role)
+    url = safe_url(item.reauthorize_url)
+    token_id = clean(item.token_id or "", 60)
+    opened = calendar.moment(item.opened_at)
+    verified = item.verified_at
+    return {
+        "label": label(item, calendar),
+        "named": bool(clean(item.name or "")),
+        "kind": clean(item.kind or "", 40),
+        "used_for": clean(item.used_for or ""),
+        "app": clean(item.app_name, _LONGEST_NAME) or clean(item.app_id, 40),
+        "app_id": clean(item.app_id, 40),
+        "token_id": token_id,
+        "incident": clean(item.incident, 60),
+        "about": clean(item.subject, 80),
+        "reason": item.reason.value,
+        "reminder": item.reminder,
+        "dead": any(f.meaning.severity is Severity.CRITICAL for f in findings),
+        "opened": opened,
+        "verified": calendar.moment(verified) if verified is not None else None,
+        "url": url or "",
+        "host": host_of(url) if url else "",
+        "findings": [finding_facts(finding, calendar) for finding in findings],
+        "facts": clean_facts(item.facts),
+    }
+
+
+def finding_facts(finding: Finding, calendar: Calendar) -> Data:
+    """What is true of one finding."""
+    words = calendar.words
+    scopes = [detail.partition(":")[0] for detail in finding.details[:_MOST_DETAILS]]
+    deadline = finding.deadline
+    return {
+        "code": finding.code.value,
+        "critical": finding.meaning.severity is Severity.CRITICAL,
+        "sudden": finding.sudden,
+        "deadline": calendar.moment(deadline) if deadline is not None else None,
+        "details": [clean(detail, 80) for detail in finding.details[:_MOST_DETAILS]],
+        "targets": [
+            {"permission": words.scope_in_full(scope), "asset": clean(asset, 40)}
+            for scope, _, asset in (
+                detail.partition(":") for detail in finding.details[:_MOST_DETAILS]
+            )
+        ],
+        "permissions": [words.scope(scope) for scope in dict.fromkeys(scopes)],
+        "permissions_in_full": [
+            words.scope_in_full(scope) for scope in dict.fromkeys(scopes)
+        ],
+    }
+
+
+def told_findings(item: Item, role: Role) -> tuple[Finding, ...]:
+    """The findings this reader hears of, the one to act on first.
+
+    Owners hear of what they can mend; if that is nothing, of what there is.
+    """
+    told = item.findings or (Finding(Code.INVALID),)
+    if role is not Role.OPERATOR:
+        mendable = [f for f in told if f.meaning.audience is Audience.OWNER]
+        told = tuple(mendable) or told
+    return tuple(
+        sorted(told, key=lambda f: f.meaning.severity is not Severity.CRITICAL)
+    )
+
+
+def label(item: Item, calendar: Calendar, longest: int = _LONGEST_NAME) -> str:
+    """What a sentence calls the matter: its quoted name, else what we know it by."""
+    say = calendar.words.say
+    name = clean(item.name or "")
+    if name:
+        return say("named", name=shorten(name, longest))
+    if item.token_id is not None:
+        return say("unnamed", id=shorten(clean(item.token_id, 60), longest))
+    known_by = clean(item.app_name or item.subject)
+    return shorten(known_by or clean(item.app_id, 40), longest)
+
+
+def put_in_words(matter: Data, letter: Data, book: Book) -> Data:
+    """The matter with the sections of its findings rendered.
+
+    The first finding is the one to act on: it gives summary, consequence and steps.
+    What happened is told of every finding.
+    """
+    findings = matter["findings"]
+    if not isinstance(findings, list):
+        raise TypeError("the findings of a matter are a list")
+    happened: list[str] = []
+    rendered: Data = {}
+    for finding in reversed(findings):
+        seen = {**letter, "matter": matter, "finding": finding}
+        name = f"findings/{finding['code']}.txt"
+        for part in PARTS:
+            rendered[part] = book.render(name, part, seen)
+        happened.insert(0, str(rendered["happened"]))
+    rendered["happened"] = Words("\n\n".join(happened))
+    return {**matter, **rendered, "finding": findings[0]}
+
+
+def grouped(matters: Sequence[Data], part: str, calendar: Calendar) -> list[Data]:
+    """Matters with equal words of one part together: the words, and whom they are for.
+
+    Equal causes have equal steps, so a reader does not read them twice.
+    """
+    groups: dict[str, list[str]] = {}
+    for matter in matters:
+        words, name = matter[part], matter["label"]
+        groups.setdefault(str(words), []).append(str(name))
+    return [
+        {"words": Words(words), "labels": calendar.listed(labels)}
+        for words, labels in groups.items()
+        if words
+    ]

@@ -1,0 +1,117 @@
+"""Make safe: what comes from outside becomes a plain line before it meets a letter."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+LONGEST_VALUE: Final = 200
+"""Characters of a name that still help a reader."""
+_LONGEST_URL: Final = 2000
+
+OPEN: Final = "\ue000"
+CLOSE: Final = "\ue001"
+"""Stand around a value in a rendered template; no cleaned value contains them.
+
+They belong to a private use area, whose characters mean nothing outside.
+Source: Unicode 16.0, section 23.5.
+"""
+
+_JOINERS: Final = frozenset("\u200c\u200d")
+_SECRET: Final = re.compile(
+    r"\b(?:EAA|IG)[A-Za-z0-9_-]{16,}|\b\d{5,}(?:\||%7C)[\w-]{8,}", re.ASCII
+)
+"""Shapes of user, page, system-user, Instagram and app tokens.
+
+Source: Graph API, "Access Tokens", read 2026-11-23; the prefixes are observed.
+"""
+
+
+class _Cleaned(dict[int, str]):
+    """What `str.translate` makes of each character, worked out once."""
+
+    def __missing__(self, codepoint: int) -> str:
+        char = chr(codepoint)
+        match unicodedata.category(char):
+            case "Cc" | "Zl" | "Zp":
+                kept = " "
+            case "Cs":
+                kept = "\N{REPLACEMENT CHARACTER}"
+            case "Cf" | "Co":  # bidi controls, zero widths; our own marks
+                kept = char if char in _JOINERS else ""
+            case _:
+                kept = char
+        self[codepoint] = kept
+        return kept
+
+
+_CLEANED: Final = _Cleaned()
+
+
+def clean(text: str, longest: int = LONGEST_VALUE) -> str:
+    r"""The text as one calm line of at most `longest` characters.
+
+    Line breaks and controls become spaces, runs of spaces one; bidi controls and
+    other invisible characters go; a lone surrogate becomes a replacement character;
+    whatever looks like an access token is hidden.
+
+    >>> clean("Bakery\r\nBcc: x@y.example\u202e")
+    'Bakery Bcc: x@y.example'
+    """
+    line = text[: longest * 8].translate(_CLEANED)
+    line = _SECRET.sub("(hidden)", " ".join(line.split()))
+    return shorten(line, longest)
+
+
+def shorten(line: str, longest: int) -> str:
+    """The line, cut to `longest` characters with an ellipsis if need be."""
+    if len(line) <= longest:
+        return line
+    return line[: max(longest - 1, 0)].rstrip() + "…"
+
+
+def clean_facts(facts: Mapping[str, str]) -> dict[str, str]:
+    """At most twenty facts, keys that a template can name, values cleaned."""
+    return {
+        key: clean(value)
+        for key, value in list(facts.items())[:20]
+        if re.fullmatch(r"[a-z][a-z_]{0,39}", key)
+    }
+
+
+def safe_url(url: str | None) -> str | None:
+    """The URL if a reader may be sent there: https, a host, nothing hidden in it.
+
+    Plain http is for loopback only, where demonstrations live. Anything else is no
+    link at all: the letter's words suffice without one.
+    """
+    if url is None or len(url) > _LONGEST_URL or not url.isascii():
+        return None
+    if re.search(r"[^!#-;=?-Z_a-z~\[\]]", url):
+        return None
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if not host or "@" in parts.netloc:
+        return None
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+        return url
+    return None
+
+
+def host_of(url: str) -> str:
+    """The host a reader sees named beside the link."""
+    return urlsplit(url).hostname or ""
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

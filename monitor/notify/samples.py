@@ -1,0 +1,192 @@
+"""Sample letters: what previews show, templates are checked with, tests compare."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import cycle
+from typing import Final
+
+from monitor.core.delivery import Item, Letter, Role
+from monitor.core.incident import Reason
+from monitor.core.tokens import KINDS, PAGE, SYSTEM_USER, USER, Code
+from monitor.core.verdict import MEANINGS, Audience, Finding
+
+_NOW: Final = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+_LINK: Final = "https://app.acme.example/connect/facebook?token="
+_NAMES: Final = {USER: "Jane's ad account", PAGE: "Bakery North", SYSTEM_USER: "Shop"}
+_USES: Final = {
+    USER: "the weekly advertising report",
+    PAGE: "scheduled posts and the weekly report",
+    SYSTEM_USER: "the nightly catalogue update",
+}
+_AHEAD: Final = {
+    Code.EXPIRING: timedelta(days=3),
+    Code.DATA_ACCESS_EXPIRING: timedelta(days=10),
+    Code.EXPIRED: -timedelta(hours=2),
+    Code.DATA_ACCESS_EXPIRED: -timedelta(hours=2),
+    Code.SHORT_LIVED: timedelta(hours=1),
+}
+_DETAILS: Final = {
+    Code.SCOPES_MISSING: ("pages_manage_posts",),
+    Code.SCOPES_EXCESS: ("ads_management", "business_management"),
+    Code.TARGETS_MISSING: ("pages_manage_posts:1045551234",),
+    Code.WRONG_KIND: ("user",),
+}
+_FACTS: Final = {
+    Code.CALLER_REJECTED: {"code": "190", "cause": "caller"},
+    Code.UNDELIVERABLE: {
+        "letter": "L-7f3a",
+        "recipient": "j…@bakery-north.example",
+        "reply": "550 5.1.1 user unknown",
+    },
+}
+_ABOUT_THE_APP: Final = frozenset({Code.CALLER_REJECTED, Code.APP_MISMATCH})
+
+
+def sample_now() -> datetime:
+    """The instant at which the samples are written: Monday, nine o'clock in Berlin."""
+    return _NOW
+
+
+def sample_finding(code: Code) -> Finding:
+    """One finding of the code, with the date or the details it would have."""
+    ahead = _AHEAD.get(code)
+    deadline = _NOW + ahead + timedelta(hours=1) if ahead is not None else None
+    sudden = MEANINGS[code].sudden and deadline is None
+    return Finding(code, deadline, _DETAILS.get(code, ()), sudden=sudden)
+
+
+def sample_item(
+    code: Code, kind: str | None = PAGE, reason: Reason = Reason.OPENED
+) -> Item:
+    """One matter of the code as the incident machinery would hand it over."""
+    item = Item(
+        subject="token:page-17",
+        incident="I-5d2c91",
+        number=1,
+        reason=reason,
+        findings=(sample_finding(code),),
+        app_id="1234567890",
+        app_name="Acme Publisher",
+        opened_at=_NOW - timedelta(minutes=15),
+        verified_at=_NOW - timedelta(minutes=2),
+        token_id="page-17",  # noqa: S106 - an id, not a token
+        kind=kind,
+        name=_NAMES.get(kind or "", "Bakery North"),
+        used_for=_USES.get(kind or ""),
+        reauthorize_url=_LINK + "page-17",
+        facts=_FACTS.get(code, {}),
+    )
+    if reason in {Reason.REMINDER, Reason.ESCALATED}:
+        item = replace(item, number=3, opened_at=_NOW - timedelta(days=7))
+    if reason is Reason.REMINDER:
+        item = replace(item, reminder=2)
+    if code in _ABOUT_THE_APP or code is Code.UNDELIVERABLE:
+        about = "letter:L-7f3a" if code is Code.UNDELIVERABLE else "app:1234567890"
+        item = replace(item, subject=about, token_id=None, kind=None, name=None)
+        item = replace(item, used_for=None, reauthorize_url=None)
+    return item
+
+
+def sample_letter(*items: Item, role: Role = Role.OWNER) -> Letter:
+    """A letter about these matters to a reader of the role, in Berlin."""
+    operator = role is Role.OPERATOR
+    return Letter(
+        id="L-9c41",
+        message_id="<9c41.5d2c91@acme.example>",
+        role=role,
+        product="Acme Publisher",
+        to="ops@acme.example" if operator else "jane@bakery-north.example",
+        items=items,
+        name=None if operator else "Jane Doe",
+        timezone="Europe/Berlin",
+    )
+
+
+def role_for(code: Code, reason: Reason) -> Role:
+    """Who would get the letter."""
+    if reason is Reason.ESCALATED:
+        return Role.ESCALATION
+    owner = MEANINGS[code].audience is Audience.OWNER
+    return Role.OWNER if owner else Role.OPERATOR
+
+
+def sample_letters() -> Iterator[tuple[str, Letter]]:
+    """The letters people review, each with its name `<code>.<reason>.<kind>`."""
+    for code in Code:
+        owner = MEANINGS[code].audience is Audience.OWNER
+        for kind in KINDS if owner else (PAGE,):
+            yield _named(code, Reason.OPENED, kind)
+        yield _named(code, Reason.RESOLVED, PAGE)
+    yield _named(Code.EXPIRING, Reason.CLOSER, PAGE)
+    yield _named(Code.DATA_ACCESS_EXPIRING, Reason.CLOSER, USER)
+    yield _named(Code.EXPIRED, Reason.WORSENED, PAGE)
+    for code in (Code.PASSWORD_CHANGED, Code.SCOPES_MISSING, Code.MALFORMED):
+        yield _named(code, Reason.REMINDER, PAGE)
+    for code in (Code.PASSWORD_CHANGED, Code.EXPIRED):
+        yield _named(code, Reason.ESCALATED, PAGE)
+    yield "many.opened.page", sample_letter(*_bakeries(5))
+    yield "many.opened.capped", sample_letter(*_bakeries(112))
+    yield (
+        "many.resolved.page",
+        sample_letter(
+            *(replace(item, reason=Reason.RESOLVED) for item in _bakeries(3))
+        ),
+    )
+    yield (
+        "many.opened.operator",
+        sample_letter(
+            sample_item(Code.CALLER_REJECTED),
+            sample_item(Code.MALFORMED),
+            sample_item(Code.WRONG_USER),
+            role=Role.OPERATOR,
+        ),
+    )
+    bare = replace(sample_item(Code.EXPIRING), reauthorize_url=None, used_for=None)
+    yield "expiring.opened.bare", sample_letter(replace(bare, name=None, kind=None))
+
+
+def _named(code: Code, reason: Reason, kind: str) -> tuple[str, Letter]:
+    item = sample_item(code, kind, reason)
+    letter = sample_letter(item, role=role_for(code, reason))
+    if reason is not Reason.OPENED:
+        letter = replace(letter, references=("<1a2b.5d2c91@acme.example>",))
+    return f"{code}.{reason}.{kind}", letter
+
+
+def _bakeries(count: int) -> tuple[Item, ...]:
+    """So many pages of one person; causes differ, dates draw near."""
+    codes = cycle((Code.PASSWORD_CHANGED, Code.EXPIRING, Code.EXPIRING))
+    items = (
+        replace(
+            sample_item(code),
+            name=f"Bakery {number}",
+            token_id=f"page-{number}",
+            incident=f"I-5d2c{number}",
+            reauthorize_url=f"{_LINK}page-{number}",
+        )
+        for number, code in zip(range(1, count + 1), codes, strict=False)
+    )
+    return tuple(sorted(items, key=lambda item: not item.dead))
+
+
+def sample_probes() -> Iterator[Letter]:
+    """Letters that together go through every branch a template may have."""
+    for code in Code:
+        for kind in (*KINDS, None):
+            for role in Role:
+                item = sample_item(code, kind)
+                bare = replace(item, name=None, used_for=None, reauthorize_url=None)
+                yield sample_letter(item, role=role)
+                yield replace(sample_letter(bare, role=role), name=None)
+        for reason in Reason:
+            for role in Role:
+                yield sample_letter(sample_item(code, PAGE, reason), role=role)
+    yield from (letter for _, letter in sample_letters())
+    healed = sample_item(Code.REVOKED, PAGE, Reason.RESOLVED)
+    mixed = (sample_item(Code.EXPIRED), healed)
+    for role in Role:
+        yield sample_letter(*mixed, role=role)
+        yield sample_letter(*_bakeries(112), role=role)
+        never = replace(sample_item(Code.INVALID), verified_at=None)
+        yield sample_letter(never, role=role)
