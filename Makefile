@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix lock bench clean
+.PHONY: help demo test check fix lock mails bench clean
 
 help: ## what you can make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ check: $(VENV)/.dev ## lint, format, types, import contracts
 fix: $(VENV)/.dev ## let the machines mend style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+mails: $(VENV)/.dev ## write the golden letters anew; review the difference
+	@$(BIN)/python -m tests.notify.rewrite
 
 bench: $(VENV)/.dev ## benchmarks: ratios in one run
 	@$(BIN)/python benchmarks/sweep.py

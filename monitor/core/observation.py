@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from monitor.core.policy import Rule
 from monitor.core.tokens import Answer, Code, Expected, Inconclusive, Introspection
@@ -48,10 +49,11 @@ class Look:
     not said to be of another app: only then can `wrong_app` be this token's fault."""
 
 
-_NOT_DEATH = frozenset(
+_NOT_DEATH: Final = frozenset(
     {Code.SCOPES_MISSING, Code.TARGETS_MISSING, Code.WRONG_KIND, Code.WRONG_USER}
 )
-"""Sudden codes that a first look at a life may state at once: nothing was taken."""
+"""Sudden codes that a first look at a living token states at once: nothing was taken
+away, and the operator or the owner never had it otherwise."""
 
 
 def observe(
@@ -126,9 +128,11 @@ def _news(
     rule: Rule,
 ) -> tuple[Code, ...]:
     sudden = _sudden(after, at, expected, rule)
-    revived = not before.known or (not before.known.alive and _alive(after))
-    if revived:
-        return tuple(code for code in sudden if code not in _NOT_DEATH)
+    if not sudden:
+        return ()
+    if before.known is None or (not before.known.alive and _alive(after)):
+        taken = () if not _alive(after) else _NOT_DEATH
+        return tuple(code for code in sudden if code not in taken)
     old = _sudden(before, at, expected, rule)
     return tuple(code for code in sudden if code not in old)
 

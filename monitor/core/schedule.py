@@ -50,8 +50,8 @@ def next_check_at(
     if pending is not None:
         soonest = asked_at + min(rule.confirm_after, rule.retry_every) / 2
         return min(latest, max(pending, soonest))
-    turns = [turn for turn in _turns(observation, rule) if turn > asked_at]
-    return min([latest, *turns])
+    turn = next_turn(observation, rule, asked_at)
+    return latest if turn is None else min(latest, turn)
 
 
 def confirmation_at(
@@ -72,28 +72,41 @@ def judge_at(
 
     It keeps the ladder of known dates going while an app cannot be asked.
     """
-    turns = [*_turns(observation, rule), *_repeats(incident, rule)]
-    return min((turn for turn in turns if turn > now), default=None)
+    turn = next_turn(observation, rule, now)
+    if incident is None:
+        return turn
+    turns = [each for each in _repeats(incident, rule) if each > now]
+    return min(turns if turn is None else [turn, *turns], default=None)
 
 
-def _turns(observation: Observation, rule: Rule) -> Iterator[datetime]:
+def next_turn(observation: Observation, rule: Rule, after: datetime) -> datetime | None:
+    """The next lead time or date of what is known, after this instant."""
     known = observation.known
     if known is None or not known.alive:
-        return
-    for code, end in (
-        (Code.EXPIRING, known.expires_at),
-        (Code.DATA_ACCESS_EXPIRING, known.data_access_expires_at),
-    ):
-        if end is not None:
-            yield end
-            for lead in leads_of(code, rule):
-                yield end - lead
+        return None
+    turns = [
+        turn
+        for code, end in (
+            (Code.EXPIRING, known.expires_at),
+            (Code.DATA_ACCESS_EXPIRING, known.data_access_expires_at),
+        )
+        if end is not None and (turn := _first_turn(end, leads_of(code, rule), after))
+    ]
+    return min(turns, default=None)
 
 
-def _repeats(incident: Incident | None, rule: Rule) -> Iterator[datetime]:
-    if incident is None or incident.settled_at is None:
-        return
-    if incident.critical_since is None:
+def _first_turn(
+    end: datetime, leads: tuple[timedelta, ...], after: datetime
+) -> datetime | None:
+    left = end - after
+    for lead in leads:  # widest first
+        if lead < left:
+            return end - lead
+    return end if left > timedelta() else None
+
+
+def _repeats(incident: Incident, rule: Rule) -> Iterator[datetime]:
+    if incident.settled_at is None or incident.critical_since is None:
         return
     if incident.reminders < MOST_REMINDERS:
         yield incident.settled_at + rule.remind_every

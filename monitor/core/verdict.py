@@ -244,9 +244,14 @@ def _ahead(
 def crossed(
     leads: tuple[timedelta, ...], deadline: datetime, now: datetime
 ) -> timedelta | None:
-    """The tightest lead time already crossed; `None` while all lie ahead."""
+    """The tightest lead time already crossed; `None` while all lie ahead.
+
+    Lead times come widest first, as `Rule` keeps them.
+    """
     left = deadline - now
-    return min((lead for lead in leads if left <= lead), default=None)
+    if not leads or left > leads[0]:
+        return None
+    return min(lead for lead in leads if left <= lead)
 
 
 def _short_lived(facts: Facts) -> Finding | None:
@@ -285,5 +290,4 @@ def examine(facts: Facts) -> tuple[Finding, ...]:
     dead = _dead(facts)
     if dead is not None:
         return (dead,)
-    found = (check(facts) for check in CHECKS)
-    return tuple(finding for finding in found if finding is not None)
+    return tuple([finding for check in CHECKS if (finding := check(facts)) is not None])

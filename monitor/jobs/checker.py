@@ -1,6 +1,7 @@
 """Checker: asks Graph about tokens, judges the answers, records what is decided."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -10,26 +11,23 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from monitor.core.incident import advance
-from monitor.core.observation import Look, classify, observe
-from monitor.core.schedule import judge_at, next_check_at, urgency
-from monitor.core.tokens import Cause, Code, Inconclusive, Introspection
-from monitor.core.verdict import Severity, Verdict
+from monitor.core.observation import Look
+from monitor.core.tokens import Cause, Code, Inconclusive
+from monitor.core.verdict import Severity
 from monitor.errors import UnavailableError
 from monitor.jobs.callers import AppDesk, Desks
 from monitor.jobs.charter import Charter
-from monitor.jobs.planning import advance_matter, plan_matter, token_entries
+from monitor.jobs.court import Court
+from monitor.jobs.planning import advance_matter, plan_matter
 from monitor.probe.meta import MetaProbe, MetaWorker
 from monitor.store import Store
 from monitor.store.claims import Claim
-from monitor.store.entries import Entry
-from monitor.store.records import Judgement, Owner, Record, Recorded
+from monitor.store.records import Recorded
 
 GROUP: Final = 1000
 """The most tokens recorded in one transaction."""
 CHUNK: Final = 1000
 """How many tokens are claimed at a time."""
-_SPREAD: Final = (0.9, 1.0)
 
 Clock: TypeAlias = Callable[[], datetime]
 Batch: TypeAlias = list[Claim]
@@ -45,7 +43,7 @@ class Tally:
     looked: int = 0
     """Tokens that were asked about."""
     conclusive: int = 0
-    by_severity: dict[Severity, int] = field(default_factory=dict)
+    by_severity: Counter[Severity] = field(default_factory=Counter)
     suspected: int = 0
     notices: int = 0
     superseded: int = 0
@@ -58,7 +56,7 @@ class Tally:
     def attention(self) -> bool:
         """Whether some token is not well, or under suspicion."""
         bad = (Severity.WARNING, Severity.CRITICAL)
-        return self.suspected > 0 or any(self.by_severity.get(s) for s in bad)
+        return self.suspected > 0 or any(self.by_severity[s] for s in bad)
 
 
 class Checker:
@@ -76,7 +74,7 @@ class Checker:
         self._probe = probe
         self._charter = charter
         self._clock = clock
-        self._random = random
+        self._court = Court(charter, clock, random)
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -125,16 +123,14 @@ class Checker:
 
     async def judge_again(self) -> int:
         """Judge every token without asking, after a change of policy."""
-        recorded = await self._store.records.judge_all(
-            self._judge, self._plan, self._clock()
-        )
+        recorded = await self._store.records.judge_all(self._court, self._clock())
         return len(recorded.judged)
 
     async def _judge_resting(self, app_id: str) -> int:
         notices = 0
         while True:
             recorded = await self._store.records.judge_due(
-                app_id, self._judge, self._plan, self._clock()
+                app_id, self._court, self._clock()
             )
             notices += _notices(recorded)
             if not recorded.judged:
@@ -181,8 +177,10 @@ class Checker:
     ) -> Tally:
         started_at = self._clock()
         desks = await Desks.opened(self._store, self._charter, self._clock, forced)
-        batches: asyncio.Queue[Batch | None] = asyncio.Queue(self._charter.workers)
-        answered: asyncio.Queue[Looked | None] = asyncio.Queue(GROUP)
+        # Claims run a chunk ahead, or askers would wait for the one writing connection.
+        ahead = max(self._charter.workers, 2 * CHUNK // self._charter.batch_size)
+        batches: asyncio.Queue[Batch | None] = asyncio.Queue(ahead)
+        answered: asyncio.Queue[Looked | None] = asyncio.Queue(ahead)
         tally = Tally()
         async with AsyncExitStack() as stack:
             workers = [
@@ -302,93 +300,36 @@ class Checker:
                 progress(tally.looked)
 
     async def _record(self, group: Looked, tally: Tally) -> None:
-        """Record a group; one that fails is halved, so one token spoils no other."""
+        """Record a group; one that fails is halved, so one token spoils no other.
+
+        The token that fails alone is recorded as one we could not judge.
+        """
         try:
             recorded = await self._store.records.write(
-                group, self._judge, self._plan, self._clock()
+                group, self._court, self._clock()
             )
         except UnavailableError:
             raise
-        except Exception:  # any bug in judging, which must not stop the others
-            if len(group) > 1:
-                middle = len(group) // 2
-                await self._record(group[:middle], tally)
-                await self._record(group[middle:], tally)
-                return
-            claim, look = group[0]
-            log.exception("token.failed", token=claim.id)
-            await self._record_failure(claim, look, tally)
-            return
-        _count(recorded, tally)
+        except Exception:
+            recorded = None
+            if len(group) == 1:
+                log.exception("token.failed", token=group[0][0].id)
+        if recorded is not None:
+            _count(recorded, tally)
+        elif len(group) > 1:
+            middle = len(group) // 2
+            await self._record(group[:middle], tally)
+            await self._record(group[middle:], tally)
+        else:
+            await self._record_failure(*group[0], tally)
 
     async def _record_failure(self, claim: Claim, look: Look, tally: Tally) -> None:
-        failed = Look(Inconclusive(Cause.INTERNAL), look.asked_at, look.proved_at)
-        try:
-            recorded = await self._store.records.write(
-                [(claim, failed)], self._judge, self._plan, self._clock()
-            )
-        except UnavailableError:
-            raise
-        except Exception:  # its claim lapses, and it is tried again
-            log.exception("token.failed", token=claim.id)
-            tally.failed += 1
+        answer = look.answer
+        if isinstance(answer, Inconclusive) and answer.cause is Cause.INTERNAL:
+            tally.failed += 1  # its claim lapses, and it is tried again
             return
-        _count(recorded, tally)
-
-    # --- the decisions
-
-    def _judge(self, record: Record, look: Look | None) -> Judgement:
-        """What becomes of a token: pure, but for the clock and the spread."""
-        now = self._clock()
-        expected, before = record.expected, record.observation
-        after, conclusive = before, True
-        rule = self._charter.rule(expected, record.labels, before)
-        if look is not None:
-            conclusive = isinstance(look.answer, Introspection)
-            after = observe(before, look, expected, rule)
-            rule = self._charter.rule(expected, record.labels, after)
-        verdict = classify(after, expected, rule, now)
-        healed = (
-            look is not None
-            and not verdict.matters
-            and (
-                before.known is None
-                or bool(classify(before, expected, rule, now).matters)
-            )
-        )
-        step = advance(record.incident, verdict, rule, now, healed_by_answer=healed)
-        due_at = min(record.next_check_at, now + rule.check_every)
-        if look is not None:
-            due_at = next_check_at(
-                after,
-                step.incident,
-                rule,
-                look.asked_at,
-                conclusive=conclusive,
-                spread=self._random.uniform(*_SPREAD),
-            )
-        answer = look.answer if look is not None else None
-        return Judgement(
-            rule,
-            after,
-            verdict,
-            step,
-            due_at,
-            judge_at(after, step.incident, rule, now),
-            urgency(after, step.incident, rule),
-            answer.cause if isinstance(answer, Inconclusive) else None,
-        )
-
-    def _plan(
-        self,
-        owner: Owner,
-        judgement: Judgement,
-        incident_id: str,
-        reached: frozenset[str],
-    ) -> list[Entry]:
-        return token_entries(
-            self._charter, owner, judgement, incident_id, reached, self._clock()
-        )
+        failed = Look(Inconclusive(Cause.INTERNAL), look.asked_at, look.proved_at)
+        await self._record([(claim, failed)], tally)
 
     async def _app_mismatch(self, app_id: str) -> None:
         """If most tokens are said to be another app's, the app id is the mistake."""
@@ -421,14 +362,15 @@ def _notices(recorded: Recorded) -> int:
 
 
 def _count(recorded: Recorded, tally: Tally) -> None:
-    tally.looked += len(recorded.judged)
+    confirmed = recorded.confirmed.total()
+    tally.looked += len(recorded.judged) + confirmed
+    tally.conclusive += confirmed
     tally.superseded += len(recorded.superseded)
     tally.notices += _notices(recorded)
+    for name, count in recorded.confirmed.items():
+        tally.by_severity[Severity(name)] += count
     for _, judged in recorded.judged:
-        verdict: Verdict = judged.verdict
-        tally.by_severity[verdict.severity] = (
-            tally.by_severity.get(verdict.severity, 0) + 1
-        )
+        tally.by_severity[judged.verdict.severity] += 1
         if judged.observation.suspicion is not None:
             tally.suspected += 1
         if judged.cause is None:

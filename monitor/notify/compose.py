@@ -20,9 +20,10 @@ from monitor.notify.facts import (
     put_in_words,
 )
 from monitor.notify.headers import UnwritableError
+from monitor.notify.rendering import TemplateFaultError
 from monitor.notify.safe import clean, shorten
 from monitor.notify.samples import sample_now, sample_probes
-from monitor.notify.templates import Book, Shelf, TemplateFaultError, built_in
+from monitor.notify.templates import Book, Shelf, built_in
 from monitor.notify.words import Calendar, babel_locale, locale_chain, zone_named
 
 LONGEST_SUBJECT: Final = 100

@@ -15,7 +15,8 @@ from monitor.core.delivery import Phase
 from monitor.notify.headers import UnwritableError, address
 from monitor.notify.server import Server, Tls
 
-COMPLETED: Final = 250
+_POSITIVE: Final = 2
+"""RFC 5321, section 4.2.1: the first digit of a positive completion."""
 _START_INPUT: Final = 354
 _NOT_ALLOWED: Final = 553
 """RFC 5321, section 4.2.3: the mailbox name is not allowed."""
@@ -156,7 +157,7 @@ class Line:
             return f"{failed.code} {failed.reply}"
         return None
 
-    async def data(self, raw: bytes, progress: Progress) -> str:
+    async def data(self, raw: bytes, progress: Progress) -> aiosmtplib.SMTPResponse:
         """The message and its dot; returns the reply that makes the server liable.
 
         `SMTP.data()` does not say whether the dot was written when it fails, so the
@@ -181,11 +182,11 @@ class Line:
         finally:
             reply.cancel()
             await asyncio.gather(reply, return_exceptions=True)
-        if response.code != COMPLETED:
+        if response.code // 100 != _POSITIVE:
             raise FailedError(Phase.DOT, response.code, response.message)
         self.letters += 1
         self._used_at = asyncio.get_running_loop().time()
-        return response.message
+        return response
 
     async def _message(
         self, raw: bytes, reply: "asyncio.Future[aiosmtplib.SMTPResponse]"

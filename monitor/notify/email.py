@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final, TypeAlias
 
 from monitor.core.delivery import Attempt, Outcome, Phase, outcome_of
-from monitor.notify.dialogue import COMPLETED, FailedError, Line, Progress
+from monitor.notify.dialogue import FailedError, Line, Progress
 from monitor.notify.server import Server
 
 MOST_LETTERS: Final = 50
@@ -120,11 +120,12 @@ class Mailer:
             for recipient in envelope_to[1:]
             if (reply := await line.copy(recipient, progress)) is not None
         ]
-        reply = self._server.shown(await line.data(raw, progress))
+        response = await line.data(raw, progress)
+        reply = self._server.shown(response.message)
         if refused:
             first = self._server.shown(refused[0])
             reply = f"{reply[:80]} (copies refused: {len(refused)}, {first[:80]})"
-        return Attempt(Outcome.SENT, Phase.DOT, COMPLETED, reply)
+        return Attempt(Outcome.SENT, Phase.DOT, response.code, reply)
 
     async def _ready(self) -> Line:
         """A connection that accepts `MAIL FROM`: the one we have, or a new one."""

@@ -7,8 +7,9 @@ from monitor.core.delivery import Item, Letter, Role
 from monitor.core.incident import MOST_REMINDERS
 from monitor.core.tokens import Code
 from monitor.core.verdict import Audience, Finding, Severity
+from monitor.notify.rendering import Words
 from monitor.notify.safe import clean, clean_facts, host_of, safe_url, shorten
-from monitor.notify.templates import Book, Words
+from monitor.notify.templates import Book
 from monitor.notify.words import Calendar
 
 Data = dict[str, object]
@@ -113,8 +114,10 @@ def label(item: Item, calendar: Calendar, longest: int = _LONGEST_NAME) -> str:
         return say("named", name=shorten(name, longest))
     if item.token_id is not None:
         return say("unnamed", id=shorten(clean(item.token_id, 60), longest))
-    known_by = clean(item.app_name or item.subject)
-    return shorten(known_by or clean(item.app_id, 40), longest)
+    kind, _, known_by = clean(item.subject, 80).partition(":")
+    if kind in calendar.words.names:
+        return say(kind, id=shorten(known_by, longest))
+    return shorten(clean(item.app_name or item.app_id or item.subject), longest)
 
 
 def put_in_words(matter: Data, letter: Data, book: Book) -> Data:

@@ -121,8 +121,8 @@ def message_id(text: str) -> str:
 
 def plain_words(texts: Iterable[str], most: int = 100) -> list[str]:
     """Identifiers as header words: other characters than a few become `_`."""
-    words = (re.sub(r"[^A-Za-z0-9._:-]+", "_", text)[:100] for text in texts)
-    return list(dict.fromkeys(word for word in words if word))[:most]
+    words = (re.sub(r"[^A-Za-z0-9._:-]+", "_", text[:100]) or "_" for text in texts)
+    return list(dict.fromkeys(words))[:most]
 
 
 def serialise(headers: Sequence[tuple[str, str]], text: str, html: str) -> bytes:

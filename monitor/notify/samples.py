@@ -174,11 +174,12 @@ def sample_probes() -> Iterator[Letter]:
     """Letters that together go through every branch a template may have."""
     for code in Code:
         for kind in (*KINDS, None):
-            for role in Role:
-                item = sample_item(code, kind)
-                bare = replace(item, name=None, used_for=None, reauthorize_url=None)
-                yield sample_letter(item, role=role)
-                yield replace(sample_letter(bare, role=role), name=None)
+            item = sample_item(code, kind)
+            bare = replace(item, name=None, used_for=None, reauthorize_url=None)
+            yield sample_letter(item)
+            yield sample_letter(item, role=Role.OPERATOR)
+            yield replace(sample_letter(bare, role=Role.ESCALATION), name=None)
+    for code in (Code.EXPIRING, Code.PASSWORD_CHANGED, Code.MALFORMED):
         for reason in Reason:
             for role in Role:
                 yield sample_letter(sample_item(code, PAGE, reason), role=role)

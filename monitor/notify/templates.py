@@ -1,108 +1,25 @@
-"""Find the words: templates by language, ours and the operator's, in a strict sandbox.
-
-A template sees text, numbers, lists and mappings, and can call nothing. What it prints
-is a value, kept on one line and marked as such, so that no value can become markup.
-"""
+"""Find the words: templates by language, ours and the operator's, file by file."""
 
 import configparser
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from traceback import walk_tb
-from typing import Any, Final
+from typing import Final
 
-from jinja2 import FunctionLoader, StrictUndefined, Template
-from jinja2.exceptions import SecurityError, TemplateError
-from jinja2.runtime import LoopContext
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup
+from jinja2 import Template
 
-from monitor.notify.safe import CLOSE, OPEN
+from monitor.notify.rendering import (
+    TemplateFaultError,
+    Words,
+    a_sandbox,
+    compiled,
+    run,
+)
 from monitor.notify.words import Vocabulary, locale_chain
 
-LARGEST_OUTPUT: Final = 256 * 1024
 _LARGEST_FILE: Final = 256 * 1024
 _SECTION: Final = re.compile(r"\[([a-z_]+)\]\s*")
-_FILTERS: Final = frozenset(
-    {"capitalize", "default", "first", "join", "last", "length", "lower", "trim"}
-)
-
-
-class TemplateFaultError(Exception):
-    """A template that cannot be used; the text says `file:line: what`."""
-
-
-class Words(str):
-    """Words rendered by a template: they keep their lines and their markup."""
-
-    __slots__ = ()
-
-
-def _printed(value: object) -> object:
-    """What becomes of a value that a template prints."""
-    if isinstance(value, (Words, Markup)):
-        return value
-    if value is None:
-        raise TemplateError("prints a value that is not there")
-    line = " ".join(str(value).replace(OPEN, "").replace(CLOSE, "").split())
-    return f"{OPEN}{line}{CLOSE}"
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox without attributes: mappings have keys, loops have a state."""
-
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def call_binop(
-        self,
-        context: object,  # noqa: ARG002 - the signature is Jinja's
-        operator: str,
-        left: object,  # noqa: ARG002 - as above
-        right: object,  # noqa: ARG002 - as above
-    ) -> Any:  # noqa: ANN401 - as above
-        """Refuse operators by which ten characters become ten gigabytes."""
-        raise SecurityError(f"the operator {operator} is not available")
-
-    def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - as above
-        """`mapping.key`, `loop.first`, and nothing else."""
-        if isinstance(obj, Mapping):
-            if attribute in obj:
-                return obj[attribute]
-            return self.undefined(obj=obj, name=attribute)
-        if isinstance(obj, LoopContext):
-            return super().getattr(obj, attribute)
-        return self.unsafe_undefined(obj, attribute)
-
-    def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401 - as above
-        """`mapping["key"]`, `list[0]`, and nothing else."""
-        if isinstance(obj, (Mapping, list, tuple)):
-            try:
-                return obj[argument]
-            except (LookupError, TypeError):
-                return self.undefined(obj=obj, name=str(argument))
-        return self.unsafe_undefined(obj, str(argument))
-
-
-def _sandbox(
-    read: Callable[[str], tuple[str, str] | None], *, html: bool = False
-) -> _Sandbox:
-    sandbox = _Sandbox(
-        undefined=StrictUndefined,
-        autoescape=html,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-        finalize=None if html else _printed,
-        loader=FunctionLoader(
-            lambda name: None if (found := read(name)) is None else (*found, None)
-        ),
-    )
-    sandbox.filters = {
-        name: made for name, made in sandbox.filters.items() if name in _FILTERS
-    }
-    sandbox.globals.clear()
-    return sandbox
 
 
 class Book:
@@ -119,7 +36,7 @@ class Book:
             "en",
         )
         """The language of the frame, and so of the letter."""
-        self._sandbox = _sandbox(self._read)
+        self._sandbox = a_sandbox(self._read)
         self._sections: dict[str, dict[str, Template]] = {}
         self.words = self._vocabulary()
 
@@ -135,7 +52,7 @@ class Book:
         template = sections.get(section)
         if template is None:
             raise TemplateFaultError(f"{self._path(name)}:1: lacks [{section}]")
-        return Words(_run(template, data).strip())
+        return Words(run(template, data).strip())
 
     def _compile(self, name: str) -> dict[str, Template]:
         found = self._read(name)
@@ -153,7 +70,7 @@ class Book:
             else:
                 lines.append(line)
         return {
-            section: _compiled(self._sandbox, "\n".join(text), path)
+            section: compiled(self._sandbox, "\n".join(text), path)
             for section, text in sections.items()
         }
 
@@ -212,9 +129,9 @@ class Shelf:
             found = next(filter(None, texts), None)
             if found is None:
                 raise TemplateFaultError("layout.html:1: no such template")
-            sandbox = _sandbox(lambda _: None, html=True)
-            self._layout = _compiled(sandbox, *found)
-        return _run(self._layout, data).strip() + "\n"
+            sandbox = a_sandbox(lambda _: None, html=True)
+            self._layout = compiled(sandbox, *found)
+        return run(self._layout, data).strip() + "\n"
 
 
 def built_in() -> Path:
@@ -238,39 +155,3 @@ def _text_of(path: Path) -> tuple[str, str] | None:
         line = raw[: error.start].count(b"\n") + 1
         raise TemplateFaultError(f"{path}:{line}: is not UTF-8") from None
     return text.replace("\r\n", "\n"), str(path)
-
-
-def _compiled(sandbox: _Sandbox, source: str, path: str) -> Template:
-    try:
-        code = sandbox.compile(source, path, path)
-    except TemplateError as error:
-        raise _fault(error, path) from None
-    return Template.from_code(sandbox, code, {})
-
-
-def _run(template: Template, data: Mapping[str, object]) -> str:
-    room, pieces = LARGEST_OUTPUT, []
-    try:
-        for piece in template.generate(data):
-            room -= len(piece)
-            if room < 0:
-                break
-            pieces.append(piece)
-    except Exception as error:  # noqa: BLE001 - whatever a template provokes
-        raise _fault(error, str(template.filename)) from None
-    if room < 0:
-        what = f"writes more than {LARGEST_OUTPUT} characters"
-        raise TemplateFaultError(f"{template.filename}:1: {what}")
-    return "".join(pieces)
-
-
-def _fault(error: Exception, path: str) -> TemplateFaultError:
-    """The fault with the place in the template, as far as Jinja tells it."""
-    named = getattr(error, "filename", None) or path
-    line = getattr(error, "lineno", None)
-    for frame, at in walk_tb(error.__traceback__):
-        # Jinja rewrites its tracebacks, so that frames name templates.
-        if frame.f_code.co_filename.endswith((".txt", ".html")):
-            named, line = frame.f_code.co_filename, at
-    what = " ".join(str(error).split()) or type(error).__name__
-    return TemplateFaultError(f"{named}:{line or 1}: {what}")

@@ -4,6 +4,7 @@ from typing import Final
 
 from monitor.core.tokens import Answer, Cause, Code, Inconclusive, Introspection
 from monitor.probe.meanings import meaning_of
+from monitor.probe.quick import quick
 from monitor.probe.reading import (
     Object,
     UnreadableError,
@@ -31,6 +32,8 @@ def interpret(status: int, body: bytes | str) -> Answer:
 
     Source: Graph API, "Debug Token" and "Error Handling", read 2026-11-23.
     """
+    if status == OK and isinstance(body, str) and (usual := quick(body)) is not None:
+        return usual
     try:
         return interpret_value(status, read_json(body))
     except UnreadableError as unreadable:

@@ -12,7 +12,7 @@ MAX_SCOPES: Final = 1_000
 MAX_TARGETS: Final = 10_000
 
 _ID_END: Final = 10**MAX_ID
-_LAST: Final = 253_370_764_800
+LAST: Final = 253_370_764_800
 """The first second of the year 9999; what lies later is no date of a token.
 
 A year is left, so that adding a lead time or a lease never overflows.
@@ -110,7 +110,7 @@ def read_instant(value: object, place: str) -> datetime | None:
     """
     if value is None:
         return None
-    if type(value) is not int or not 0 <= value < _LAST:
+    if type(value) is not int or not 0 <= value < LAST:
         raise UnreadableError(f"{place} is no date")
     return datetime.fromtimestamp(value, UTC) if value else None
 

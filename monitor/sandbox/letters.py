@@ -49,7 +49,8 @@ class Received:
 
     def _part(self, kind: str) -> str:
         part = self.message.get_body((kind,))
-        return str(part.get_content()) if part is not None else ""
+        content = str(part.get_content()) if part is not None else ""
+        return content.replace("\r\n", "\n")
 
 
 def save(letters: Sequence[Received], directory: Path) -> list[Path]:

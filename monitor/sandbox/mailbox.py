@@ -76,6 +76,9 @@ class Mailbox:
                 server.close()
                 tasks = [dialogue.hang_up() for dialogue in list(desk.open)]
                 ending = [task for task in tasks if task is not None]
+                for task in ending:
+                    # asyncio tells nobody of a connection lost in a TLS handshake.
+                    task.cancel()
                 await asyncio.gather(*ending, return_exceptions=True)
                 await server.wait_closed()
 

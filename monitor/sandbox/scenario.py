@@ -153,6 +153,8 @@ class Group:
         names = {"{n}": str(number), "{owner}": str(number // self.per_owner)}
 
         def fill(text: str) -> str:
+            if "{" not in text:
+                return text
             for mark, value in names.items():
                 text = text.replace(mark, value)
             return text

@@ -141,6 +141,7 @@ class Inventory:
                 version=version,
                 fence=tokens.c.fence + 1,
                 known=None,
+                known_print=None,
                 life_seen_at=None,
                 verified_at=None,
                 suspicion=None,
@@ -151,6 +152,7 @@ class Inventory:
                 urgency=int(Urgency.CONFIRM),
                 next_check_at=now,
                 judge_at=None,
+                judged_by=None,
             )
         )
         await _follow_owner(connection, old, stored.facts["owner_email"], now)
@@ -165,7 +167,12 @@ class Inventory:
         await connection.execute(
             update(tokens)
             .where(tokens.c.row_id == old.row_id)
-            .values(**stored.facts, next_check_at=now, fence=tokens.c.fence + 1)
+            .values(
+                **stored.facts,
+                next_check_at=now,
+                fence=tokens.c.fence + 1,
+                judged_by=None,
+            )
         )
         await _follow_owner(connection, old, stored.facts["owner_email"], now)
 

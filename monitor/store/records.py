@@ -1,12 +1,13 @@
 """Recording: state, history, incident and outbox of many tokens in one transaction."""
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final, TypeAlias
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol, TypeAlias
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Integer, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.incident import Incident, Reason, Step
@@ -25,7 +26,13 @@ from monitor.store.codec import (
     join_codes,
 )
 from monitor.store.entries import Entry, add_entries, close_entries, reached
-from monitor.store.tables import checks, incidents, tokens
+from monitor.store.rest import confirm, known_print
+from monitor.store.tables import (
+    UtcDateTime,
+    checks,
+    incidents,
+    tokens,
+)
 from monitor.store.transactions import AnyRow, Database
 
 
@@ -80,14 +87,35 @@ class Owner:
     timezone: str | None
 
 
-Judge: TypeAlias = Callable[[Record, Look | None], Judgement]
-Plan: TypeAlias = Callable[[Owner, Judgement, str, frozenset[str]], Sequence[Entry]]
-"""Owner, judgement, incident id, readers an earlier letter reached → entries."""
+class Court(Protocol):
+    """Who decides: the policies of one configuration, and the readers they name."""
+
+    @property
+    def print(self) -> str:
+        """Tells whether two judgements were made under the same rules."""
+
+    def judge(self, record: Record, look: Look | None) -> Judgement:
+        """What becomes of a token after a look, or by time alone."""
+
+    def spread(self) -> float:
+        """From 0.9 to 1: what to stretch an interval by, for one token."""
+
+    def plan(
+        self,
+        owner: Owner,
+        judgement: Judgement,
+        incident_id: str,
+        reached: frozenset[str],
+    ) -> Sequence[Entry]:
+        """The entries of a notice; `reached`: readers an earlier letter reached."""
 
 
 @dataclass(slots=True)
 class Recorded:
     """What a transaction wrote."""
+
+    confirmed: Counter[str] = field(default_factory=Counter)
+    """By severity: tokens at rest that answered what they answered before."""
 
     judged: list[tuple[Record, Judgement]] = field(default_factory=list)
     superseded: list[str] = field(default_factory=list)
@@ -113,6 +141,7 @@ _ROW: Final = (
         tokens.c.severity,
         tokens.c.codes,
         tokens.c.inconclusive_cause,
+        tokens.c.last_checked_at,
         tokens.c.next_check_at,
         tokens.c.judge_at,
         tokens.c.urgency,
@@ -131,25 +160,13 @@ _ROW: Final = (
 
 _ROWS = _ROW.where(tokens.c.row_id.in_(bindparam("rows", expanding=True)))
 
-_CONFIRMED = (
-    update(tokens)
-    .where(tokens.c.row_id == bindparam("row"))
-    .values(
-        verified_at=bindparam("verified"),
-        last_checked_at=bindparam("checked"),
-        next_check_at=bindparam("next"),
-        urgency=bindparam("level"),
-        inconclusive_cause=None,
-        looks=tokens.c.looks + 1,
-    )
-)
-"""An unchanged answer moves dates and a count, and writes no history."""
-
 _CHANGED = (
     update(tokens)
     .where(tokens.c.row_id == bindparam("row"))
     .values(
         known=bindparam("known_text"),
+        known_print=bindparam("known_digest"),
+        check_every=bindparam("every"),
         life_seen_at=bindparam("life"),
         verified_at=bindparam("verified"),
         suspicion=bindparam("doubt"),
@@ -160,13 +177,13 @@ _CHANGED = (
         judge_at=bindparam("judge"),
         urgency=bindparam("level"),
         inconclusive_cause=bindparam("why"),
+        policy=bindparam("rule"),
+        judged_by=bindparam("print"),
+        last_checked_at=func.coalesce(
+            bindparam("checked", type_=UtcDateTime()), tokens.c.last_checked_at
+        ),
+        looks=tokens.c.looks + bindparam("times", type_=Integer),
     )
-)
-
-_LOOKED = (
-    update(tokens)
-    .where(tokens.c.row_id == bindparam("row"))
-    .values(last_checked_at=bindparam("checked"), looks=tokens.c.looks + 1)
 )
 
 
@@ -177,40 +194,55 @@ class Records:
         self._database = database
 
     async def write(
-        self,
-        looked: Sequence[tuple[Claim, Look]],
-        judge: Judge,
-        plan: Plan,
-        now: datetime,
+        self, looked: Sequence[tuple[Claim, Look]], court: Court, now: datetime
     ) -> Recorded:
         """Judge and record a group of looks in one transaction.
 
         The decisions run on the state that is really there. A row whose fence no
-        longer matches is superseded and left alone.
+        longer matches is superseded and left alone. A token at rest that answers what
+        it answered before is confirmed, which costs far less than a judgement.
         """
-        by_row = {claim.row_id: (claim, look) for claim, look in looked}
         recorded = Recorded()
         async with self._database.write() as connection:
-            rows = await connection.execute(_ROWS, {"rows": list(by_row)})
-            group = _Group(now)
-            seen = set()
-            for row in rows:
-                claim, look = by_row[row.row_id]
-                if row.fence != claim.fence or row.version != claim.version:
-                    continue
-                seen.add(row.row_id)
-                record = _record(row)
-                judgement = judge(record, look)
-                group.add(record, look, judgement, claim.version)
-                recorded.judged.append((record, judgement))
-            await group.flush(connection, plan)
-        recorded.superseded = [
-            claim.id for claim, _ in looked if claim.row_id not in seen
-        ]
+            confirmed = await confirm(
+                connection, looked, court.print, court.spread, now
+            )
+            recorded.confirmed.update(confirmed.values())
+            unsettled = {
+                claim.row_id: (claim, look)
+                for claim, look in looked
+                if claim.row_id not in confirmed
+            }
+            await self._judge_group(connection, unsettled, court, recorded, now)
         return recorded
 
+    async def _judge_group(
+        self,
+        connection: AsyncConnection,
+        looked: Mapping[int, tuple[Claim, Look]],
+        court: Court,
+        recorded: Recorded,
+        now: datetime,
+    ) -> None:
+        if not looked:
+            return
+        rows = await connection.execute(_ROWS, {"rows": list(looked)})
+        group = _Group(now, court.print)
+        left = dict(looked)
+        for row in rows:
+            claim, look = looked[row.row_id]
+            if not _stands(row, claim, look):
+                continue
+            del left[row.row_id]
+            record = _record(row)
+            judgement = court.judge(record, look)
+            group.add(record, look, judgement, claim.version)
+            recorded.judged.append((record, judgement))
+        await group.flush(connection, court.plan)
+        recorded.superseded = [claim.id for claim, _ in left.values()]
+
     async def judge_due(
-        self, app_id: str, judge: Judge, plan: Plan, now: datetime, most: int = 500
+        self, app_id: str, court: Court, now: datetime, most: int = 500
     ) -> Recorded:
         """Judge, without a look, the tokens of an app that time alone has changed.
 
@@ -221,10 +253,10 @@ class Records:
         )
         async with self._database.write() as connection:
             rows = (await connection.execute(query)).all()
-            return await _judge_rows(connection, rows, judge, plan, now)
+            return await _judge_rows(connection, rows, court, now)
 
     async def judge_all(
-        self, judge: Judge, plan: Plan, now: datetime, chunk: int = 500
+        self, court: Court, now: datetime, chunk: int = 500
     ) -> Recorded:
         """Judge every token again without asking, after a change of policy."""
         total = Recorded()
@@ -236,27 +268,35 @@ class Records:
                 if not rows:
                     return total
                 after = rows[-1].row_id
-                part = await _judge_rows(connection, rows, judge, plan, now)
+                part = await _judge_rows(connection, rows, court, now)
             total.judged.extend(
                 pair for pair in part.judged if pair[1].step.notice is not None
             )
 
 
+def _stands(row: AnyRow, claim: Claim, look: Look) -> bool:
+    """Whether nobody took the claim over, replaced the secret, or looked later."""
+    return (
+        row.fence == claim.fence
+        and row.version == claim.version
+        and (row.last_checked_at is None or row.last_checked_at <= look.asked_at)
+    )
+
+
 async def _judge_rows(
     connection: AsyncConnection,
     rows: Sequence[AnyRow],
-    judge: Judge,
-    plan: Plan,
+    court: Court,
     now: datetime,
 ) -> Recorded:
-    group = _Group(now)
+    group = _Group(now, court.print)
     recorded = Recorded()
     for row in rows:
         record = _record(row)
-        judgement = judge(record, None)
+        judgement = court.judge(record, None)
         group.add(record, None, judgement, row.version)
         recorded.judged.append((record, judgement))
-    await group.flush(connection, plan)
+    await group.flush(connection, court.plan)
     return recorded
 
 
@@ -284,14 +324,18 @@ def _record(row: AnyRow) -> Record:
     )
 
 
+PlanNotice: TypeAlias = Callable[
+    [Owner, Judgement, str, frozenset[str]], Sequence[Entry]
+]
+
+
 class _Group:
     """The statements of one transaction, gathered so that each runs once."""
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, print_: str) -> None:
         self._now = now
-        self._confirmed: list[dict[str, Any]] = []
+        self._print = print_
         self._changed: list[dict[str, Any]] = []
-        self._looked: list[dict[str, Any]] = []
         self._history: list[dict[str, Any]] = []
         self._opened: list[dict[str, Any]] = []
         self._moved: list[dict[str, Any]] = []
@@ -321,25 +365,7 @@ class _Group:
                     "suspicion": after.suspicion.code if after.suspicion else None,
                 }
             )
-        same = (
-            not learned
-            and cause is None
-            and codes == record.codes
-            and judgement.verdict.severity == record.severity
-            and judgement.judge_at == record.judge_at
-        )
-        if same and look is not None:
-            self._confirmed.append(
-                {
-                    "row": record.row_id,
-                    "verified": after.verified_at,
-                    "checked": look.asked_at,
-                    "next": judgement.next_check_at,
-                    "level": int(judgement.urgency),
-                }
-            )
-        else:
-            self._note_change(record, look, judgement, codes)
+        self._note_change(record, look, judgement, codes)
         self._note_incident(record, judgement)
 
     def _note_change(
@@ -351,6 +377,8 @@ class _Group:
             {
                 "row": record.row_id,
                 "known_text": None if known is None else encode(known),
+                "known_digest": None if known is None else known_print(known),
+                "every": judgement.rule.check_every // timedelta.resolution,
                 "life": after.life_seen_at,
                 "verified": after.verified_at,
                 "doubt": after.suspicion.code if after.suspicion else None,
@@ -361,10 +389,12 @@ class _Group:
                 "judge": judgement.judge_at,
                 "level": int(judgement.urgency),
                 "why": judgement.cause if look is not None else record.cause,
+                "rule": judgement.rule.name,
+                "print": self._print,
+                "checked": look.asked_at if look is not None else None,
+                "times": 1 if look is not None else 0,
             }
         )
-        if look is not None:
-            self._looked.append({"row": record.row_id, "checked": look.asked_at})
 
     def _note_incident(self, record: Record, judgement: Judgement) -> None:
         step = judgement.step
@@ -395,12 +425,10 @@ class _Group:
         if step.notice is not None or step.incident.closed_at is not None:
             self._notices.append((record, judgement, incident_id))
 
-    async def flush(self, connection: AsyncConnection, plan: Plan) -> None:
+    async def flush(self, connection: AsyncConnection, plan: PlanNotice) -> None:
         """Write everything noted, a statement a kind."""
         for statement, values in (
-            (_CONFIRMED, self._confirmed),
             (_CHANGED, self._changed),
-            (_LOOKED, self._looked),
             (insert(checks), self._history),
             (insert(incidents), self._opened),
             (MOVE_INCIDENT, self._moved),
@@ -410,7 +438,7 @@ class _Group:
         if self._notices:
             await self._tell(connection, plan)
 
-    async def _tell(self, connection: AsyncConnection, plan: Plan) -> None:
+    async def _tell(self, connection: AsyncConnection, plan: PlanNotice) -> None:
         owners = await _owners(connection, [r.row_id for r, _, _ in self._notices])
         entries: list[Entry] = []
         closed: list[str] = []

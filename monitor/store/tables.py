@@ -48,7 +48,7 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise TypeError("a naive datetime has no place in the store")
         if dialect.name == "postgresql":
             return value
-        return (value - _EPOCH) // _MICROSECOND
+        return microseconds(value)
 
     def process_result_value(
         self,
@@ -59,10 +59,20 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if dialect.name == "postgresql":
-            instant: datetime = value
-            return instant.astimezone(UTC)
-        # datetime.fromtimestamp would round through a float.
-        return _EPOCH + timedelta(microseconds=value)
+            at: datetime = value
+            return at.astimezone(UTC)
+        return instant(int(value))
+
+
+def microseconds(at: datetime) -> int:
+    """The instant as SQLite keeps it: microseconds since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def instant(microseconds: int) -> datetime:
+    """The instant that is so many microseconds after 1970."""
+    # datetime.fromtimestamp would round through a float.
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 metadata = MetaData(
@@ -122,6 +132,10 @@ tokens = Table(
     Column("last_checked_at", UtcDateTime),
     Column("inconclusive_cause", Text),
     Column("looks", Integer, nullable=False, server_default="0"),
+    Column("known_print", BigInteger),
+    Column("policy", Text),
+    Column("check_every", BigInteger),
+    Column("judged_by", Text),
     # --- when it is due
     Column("urgency", Integer, nullable=False, server_default="2"),
     Column("next_check_at", UtcDateTime, nullable=False),
@@ -137,6 +151,10 @@ tokens = Table(
     Index("ix_tokens_severity", "severity"),
     Index("ix_tokens_owner", "owner_email"),
 )
+
+"""`policy` is the rule that won at the last judgement, `check_every` its interval in
+microseconds, `judged_by` the print of all rules then: under another print a token is
+judged anew, whatever Meta answers."""
 
 checks = Table(
     "checks",

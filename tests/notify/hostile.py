@@ -10,7 +10,8 @@ _AFTER_A_BREAK = (
 )
 _CONTROLS = "".join(map(chr, range(0x20))) + "\x7f"
 _BIDI = (
-    "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\u200b"
+    "\u200b\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e"
+    "\u2066\u2067\u2068\u2069\ufeff"
 )
 
 SSTI = (

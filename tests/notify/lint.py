@@ -43,7 +43,7 @@ class _Page(HTMLParser):
         self.buttons += found.get("class") == "button"
 
     def handle_endtag(self, tag: str) -> None:
-        self._silent = False
+        self._silent &= tag not in {"style", "title"}
 
     def handle_data(self, data: str) -> None:
         if not self._silent:
@@ -79,9 +79,8 @@ def subject_names_product_and_object(
     if not composed.subject.startswith(f"[{product}] "):
         yield "the product is not first"
     item = letter.items[0]
-    known_by = (item.name, item.token_id, item.facts.get("recipient"))
-    if not any(known_by):
-        known_by = (item.app_name,)
+    facts = (item.facts.get("recipient"), item.facts.get("letter"))
+    known_by = {item.name, item.token_id, *facts} - {None} or {item.app_name}
     if not any(name and name in composed.subject for name in known_by):
         yield "nothing is named"
 

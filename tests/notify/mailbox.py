@@ -52,13 +52,13 @@ class Mailbox:
         for transport in self.open:
             transport.abort()
 
-    async def handle_RCPT(  # noqa: N802, PLR0913, PLR0917 - aiosmtpd's signature
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's signature, as is the rest
         self,
-        server: SMTP,
-        session: Session,
+        server: SMTP,  # noqa: ARG002
+        session: Session,  # noqa: ARG002
         envelope: Envelope,
         address: str,
-        options: list[str],
+        options: list[str],  # noqa: ARG002
     ) -> str:
         """Take the recipient, unless he is to be refused."""
         if address in self.refused:
@@ -66,8 +66,11 @@ class Mailbox:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(  # noqa: N802 - aiosmtpd's name
-        self, server: "_Server", session: Session, envelope: Envelope
+    async def handle_DATA(  # noqa: N802 - as above
+        self,
+        server: "_Server",
+        session: Session,  # noqa: ARG002
+        envelope: Envelope,
     ) -> str:
         """Keep the letter."""
         fault = await self.fault(Phase.DOT, server)

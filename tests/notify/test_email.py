@@ -93,11 +93,10 @@ FAULTS = (
 async def test_trouble_at_a_phase_has_one_meaning(
     phase: Phase, fault: str, code: int | None, outcome: Outcome
 ):
-    async with a_mailbox({phase: fault}) as box:
-        async with a_mailer(a_server(box.port)) as mailer:
-            attempt = await send(mailer)
-            box.faults.clear()
-            again = await send(mailer)
+    async with a_mailbox({phase: fault}) as box, a_mailer(a_server(box.port)) as mailer:
+        attempt = await send(mailer)
+        box.faults.clear()
+        again = await send(mailer)
     assert (attempt.outcome, attempt.phase, attempt.code) == (outcome, phase, code)
     assert again.outcome is Outcome.SENT
     assert len(box.letters) == 1
@@ -124,7 +123,7 @@ async def test_nobody_listens_is_trouble_of_the_channel():
 @pytest.mark.parametrize("bound", ["timeout", "longest_attempt"])
 async def test_silence_is_bounded(phase: Phase, outcome: Outcome, bound: str):
     async with a_mailbox({phase: HANG}) as box:
-        short = {bound: timedelta(seconds=0.2)}
+        short = {bound: timedelta(seconds=0.4)}
         attempt = await attempt_at(box, replace(a_server(box.port), **short))  # type: ignore[arg-type] # one of two fields
     assert (attempt.outcome, attempt.phase) == (outcome, phase)
     assert phase is Phase.DOT or box.letters == []
@@ -436,14 +435,16 @@ async def test_stopping_before_the_dot_defers(phase: Phase):
 
 
 async def test_stopping_after_the_dot_waits_for_the_reply():
-    async with a_mailbox({Phase.DOT: HANG}) as box:
-        async with a_mailer(a_server(box.port)) as mailer:
-            sending = asyncio.create_task(send(mailer))
-            await box.reached[Phase.DOT].wait()
-            mailer.abort()
-            mailer.abort()
-            box.go_on.set()
-            attempt = await sending
+    async with (
+        a_mailbox({Phase.DOT: HANG}) as box,
+        a_mailer(a_server(box.port)) as mailer,
+    ):
+        sending = asyncio.create_task(send(mailer))
+        await box.reached[Phase.DOT].wait()
+        mailer.abort()
+        mailer.abort()
+        box.go_on.set()
+        attempt = await sending
     assert attempt.outcome is Outcome.SENT
 
 
@@ -451,12 +452,14 @@ async def test_stopping_after_the_dot_does_not_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(email, "GRACE", timedelta(seconds=0.1))
-    async with a_mailbox({Phase.DOT: HANG}) as box:
-        async with a_mailer(a_server(box.port)) as mailer:
-            sending = asyncio.create_task(send(mailer))
-            await box.reached[Phase.DOT].wait()
-            mailer.abort()
-            attempt = await sending
+    async with (
+        a_mailbox({Phase.DOT: HANG}) as box,
+        a_mailer(a_server(box.port)) as mailer,
+    ):
+        sending = asyncio.create_task(send(mailer))
+        await box.reached[Phase.DOT].wait()
+        mailer.abort()
+        attempt = await sending
     assert (attempt.outcome, attempt.phase) == (UNKNOWN, Phase.DOT)
 
 
@@ -483,13 +486,15 @@ async def test_a_stopped_mailer_begins_nothing():
 
 
 async def test_cancelling_hangs_up():
-    async with a_mailbox({Phase.RCPT: HANG}) as box:
-        async with a_mailer(a_server(box.port)) as mailer:
-            sending = asyncio.create_task(send(mailer))
-            await box.reached[Phase.RCPT].wait()
-            sending.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await sending
-            box.faults.clear()
-            assert (await send(mailer)).outcome is Outcome.SENT
+    async with (
+        a_mailbox({Phase.RCPT: HANG}) as box,
+        a_mailer(a_server(box.port)) as mailer,
+    ):
+        sending = asyncio.create_task(send(mailer))
+        await box.reached[Phase.RCPT].wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        box.faults.clear()
+        assert (await send(mailer)).outcome is Outcome.SENT
     assert box.connections == 2

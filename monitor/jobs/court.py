@@ -1,0 +1,96 @@
+"""Court: the decisions about one token in their order, under one charter."""
+
+from collections.abc import Callable
+from datetime import datetime
+from hashlib import blake2b
+from random import Random
+from typing import Final
+
+from monitor import __version__
+from monitor.core.incident import advance
+from monitor.core.observation import Look, classify, observe
+from monitor.core.schedule import judge_at, next_check_at, urgency
+from monitor.core.tokens import Inconclusive
+from monitor.jobs.charter import Charter
+from monitor.jobs.planning import token_entries
+from monitor.store.codec import encode
+from monitor.store.entries import Entry
+from monitor.store.records import Judgement, Owner, Record
+
+_SPREAD: Final = (0.9, 1.0)
+
+
+class Court:
+    """Judges records; pure, but for the clock and the spread it is given."""
+
+    def __init__(
+        self, charter: Charter, clock: Callable[[], datetime], random: Random
+    ) -> None:
+        self._charter = charter
+        self._clock = clock
+        self._random = random
+        rules = f"{__version__} {encode(charter.rules)}"
+        self._print = blake2b(rules.encode(), digest_size=8).hexdigest()
+
+    @property
+    def print(self) -> str:
+        """Tells whether two judgements were made under the same rules and release."""
+        return self._print
+
+    def judge(self, record: Record, look: Look | None) -> Judgement:
+        """What becomes of a token after a look, or by time alone."""
+        now = self._clock()
+        expected, before = record.expected, record.observation
+        after, answer = before, None
+        rule = self._charter.rule(expected, record.labels, before)
+        if look is not None:
+            answer = look.answer
+            after = observe(before, look, expected, rule)
+            rule = self._charter.rule(expected, record.labels, after)
+        verdict = classify(after, expected, rule, now)
+        healed = (
+            look is not None
+            and record.incident is not None
+            and not verdict.matters
+            and (
+                before.known is None
+                or bool(classify(before, expected, rule, now).matters)
+            )
+        )
+        step = advance(record.incident, verdict, rule, now, healed_by_answer=healed)
+        due_at = min(record.next_check_at, now + rule.check_every)
+        if look is not None:
+            due_at = next_check_at(
+                after,
+                step.incident,
+                rule,
+                look.asked_at,
+                conclusive=not isinstance(answer, Inconclusive),
+                spread=self.spread(),
+            )
+        return Judgement(
+            rule,
+            after,
+            verdict,
+            step,
+            due_at,
+            judge_at(after, step.incident, rule, now),
+            urgency(after, step.incident, rule),
+            answer.cause if isinstance(answer, Inconclusive) else None,
+        )
+
+    def plan(
+        self,
+        owner: Owner,
+        judgement: Judgement,
+        incident_id: str,
+        reached: frozenset[str],
+    ) -> list[Entry]:
+        """The entries of a notice."""
+        return token_entries(
+            self._charter, owner, judgement, incident_id, reached, self._clock()
+        )
+
+    def spread(self) -> float:
+        """What to stretch an interval by, to keep a fleet from marching in step."""
+        return self._random.uniform(*_SPREAD)
