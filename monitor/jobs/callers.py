@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Self
 
@@ -106,7 +107,7 @@ class AppDesk:
                 self._failures += 1
                 await self._rest(trouble)
                 return False
-            await _a_moment()
+            await self._breathe()
         return False
 
     async def _kin_known(self) -> bool:
@@ -118,11 +119,14 @@ class AppDesk:
         self.touched = True
         asked = await worker.ask(self._caller, tokens)
         if asked.trouble is not None and asked.trouble.cause in _PASSING:
-            await _a_moment()
+            await self._breathe()
             asked = await worker.ask(self._caller, tokens)
         self._note_usage(asked.usage)
         await self._weigh(worker, asked)
         return asked.answers
+
+    async def _breathe(self) -> None:
+        await asyncio.sleep(self._charter.breath.total_seconds())
 
     async def _weigh(self, worker: MetaWorker, asked: Asked) -> None:
         """What a call's outcome means for the app."""
@@ -252,7 +256,11 @@ class Desks:
             paused = states[app_id].paused_until
             if not forced and paused is not None and paused > now:
                 continue
-            desks[app_id] = AppDesk(store, charter, app, states[app_id], clock)
+            # Whoever runs a check by hand wants to know: the caller is proved anew.
+            state = states[app_id]
+            if forced:
+                state = replace(state, proved_at=None)
+            desks[app_id] = AppDesk(store, charter, app, state, clock)
         return cls(desks)
 
     def of(self, app_id: str) -> AppDesk:
@@ -280,7 +288,3 @@ class Desks:
         for desk in self._desks.values():
             await desk.close()
 
-
-async def _a_moment() -> None:
-    """A breath before the one more try of a call that failed in passing."""
-    await asyncio.sleep(0.5)

@@ -42,6 +42,8 @@ class Charter:
     lease: timedelta = timedelta(minutes=5)
     batch_size: int = 50
     workers: int = 8
+    breath: timedelta = timedelta(seconds=0.5)
+    """The wait before the one more try of a call that failed in passing."""
 
     def rule(
         self, expected: Expected, labels: Mapping[str, str], observation: Observation

@@ -35,7 +35,8 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA journal_size_limit=67108864",
-    "PRAGMA cache_size=-8000",
+    # The system caches the file too: memory must not grow with the number of tokens.
+    "PRAGMA cache_size=-2000",
 )
 
 

@@ -115,6 +115,23 @@ async def close_entries(
     )
 
 
+async def end_waiting(
+    connection: AsyncConnection, token_rows: Sequence[int], now: datetime
+) -> None:
+    """Make due what waited for a look at these tokens: it was taken."""
+    if not token_rows:
+        return
+    await connection.execute(
+        update(outbox)
+        .where(
+            outbox.c.state == "waiting",
+            outbox.c.waits_for.in_([Waiting.LOOK, Waiting.RECOVERING]),
+            outbox.c.token_row.in_(list(token_rows)),
+        )
+        .values(due_at=now)
+    )
+
+
 async def reached(connection: AsyncConnection, incident_id: str) -> frozenset[str]:
     """The readers a letter about this incident has reached, or may have reached."""
     query = (

@@ -25,7 +25,13 @@ from monitor.store.codec import (
     encode_answer,
     join_codes,
 )
-from monitor.store.entries import Entry, add_entries, close_entries, reached
+from monitor.store.entries import (
+    Entry,
+    add_entries,
+    close_entries,
+    end_waiting,
+    reached,
+)
 from monitor.store.rest import confirm, known_print
 from monitor.store.tables import (
     UtcDateTime,
@@ -339,6 +345,8 @@ class _Group:
         self._history: list[dict[str, Any]] = []
         self._opened: list[dict[str, Any]] = []
         self._moved: list[dict[str, Any]] = []
+        self._awaited: list[int] = []
+        """Looked at, with an open incident: letters may have waited for this look."""
         self._notices: list[tuple[Record, Judgement, str]] = []
 
     def add(
@@ -366,6 +374,8 @@ class _Group:
                 }
             )
         self._note_change(record, look, judgement, codes)
+        if look is not None and record.incident_id is not None:
+            self._awaited.append(record.row_id)
         self._note_incident(record, judgement)
 
     def _note_change(
@@ -437,6 +447,7 @@ class _Group:
                 await connection.execute(statement, values)
         if self._notices:
             await self._tell(connection, plan)
+        await end_waiting(connection, self._awaited, self._now)
 
     async def _tell(self, connection: AsyncConnection, plan: PlanNotice) -> None:
         owners = await _owners(connection, [r.row_id for r, _, _ in self._notices])

@@ -1,0 +1,43 @@
+"""Few fixtures: a clock that stands still, a store on a file, and a whole house."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from monitor.sandbox.clock import VirtualClock
+from monitor.store import Store, connect
+from monitor.store.seal import Key, Keyring
+from tests.jobs.house import Builder
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock(datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def keyring() -> Keyring:
+    return Keyring([Key("k1", b"\x01" * 32)])
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/monitor.db"
+
+
+@pytest.fixture
+async def store(database_url: str, keyring: Keyring) -> AsyncIterator[Store]:
+    async with connect(database_url, keyring) as store:
+        yield store
+
+
+@pytest.fixture
+async def house(
+    store: Store, clock: VirtualClock, tmp_path: Path
+) -> AsyncIterator[Builder]:
+    """Builds a house on a simulated Graph and a real mailbox: `await house(...)`."""
+    async with AsyncExitStack() as stack:
+        yield Builder(stack, store, clock, tmp_path / "monitor.db")
