@@ -263,6 +263,10 @@ class Desks:
             desks[app_id] = AppDesk(store, charter, app, state, clock)
         return cls(desks)
 
+    def __contains__(self, app_id: str) -> bool:
+        """Whether the app has a desk."""
+        return app_id in self._desks
+
     def of(self, app_id: str) -> AppDesk:
         """The desk of an app that was open when its tokens were claimed."""
         return self._desks[app_id]
@@ -287,4 +291,3 @@ class Desks:
         """Remember what the sweep taught."""
         for desk in self._desks.values():
             await desk.close()
-

@@ -19,6 +19,7 @@ from monitor.jobs.callers import AppDesk, Desks
 from monitor.jobs.charter import Charter
 from monitor.jobs.court import Court
 from monitor.jobs.planning import advance_matter, plan_matter
+from monitor.jobs.together import together
 from monitor.probe.meta import MetaProbe, MetaWorker
 from monitor.store import Store
 from monitor.store.claims import Claim
@@ -93,9 +94,11 @@ class Checker:
         async def claim(desks: Desks) -> AsyncIterator[list[Claim]]:
             for start in range(0, len(row_ids), CHUNK):
                 chunk = row_ids[start : start + CHUNK]
-                yield await self._store.claims.named(
+                claims = await self._store.claims.named(
                     chunk, self._clock(), self._charter.lease
                 )
+                # Nobody can ask for an app that is configured no more.
+                yield [claim for claim in claims if claim.app_id in desks]
 
         return await self._sweep(claim, progress, forced=True)
 
@@ -187,7 +190,7 @@ class Checker:
                 await stack.enter_async_context(self._probe.worker())
                 for _ in range(self._charter.workers)
             ]
-            async with asyncio.TaskGroup() as group:
+            async with together() as group:
                 group.create_task(self._feed(claim, desks, batches, len(workers)))
                 askers = [
                     group.create_task(self._ask_all(worker, desks, batches, answered))

@@ -1,6 +1,5 @@
 """Courier: seals what is due into letters and hands each to the mail server."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,6 +24,7 @@ from monitor.core.observation import classify
 from monitor.core.tokens import Code
 from monitor.jobs.charter import Charter
 from monitor.jobs.planning import advance_matter, findings_for, plan_matter
+from monitor.jobs.together import together
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
 from monitor.notify.headers import UnwritableError
@@ -97,8 +97,9 @@ class Courier:
             progress: Told how many letters were tried so far.
         """
         first = await self._seal(hurried=True)
-        if first.owed:
-            await look(first.owed)
+        letters_owe = await self._store.outbox.owed(self._review, self._clock())
+        if owed := (*first.owed, *letters_owe):
+            await look(owed)
             second = await self._seal(hurried=True)
             first.sealed += second.sealed
             first.dropped += second.dropped
@@ -211,7 +212,7 @@ class Courier:
         """Hand over what is due; after a pause one letter tries the way first."""
         if probe and not await self._line(delivered, progress, most=1):
             return
-        async with asyncio.TaskGroup() as group:
+        async with together() as group:
             for _ in range(LINES):
                 group.create_task(self._line(delivered, progress))
 

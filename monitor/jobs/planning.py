@@ -62,7 +62,7 @@ def token_entries(
             incident=incident_id,
             number=notice.number,
             reason=notice.reason,
-            findings=_findings(role, notice, judgement.verdict),
+            findings=_findings(role, notice, incident, judgement.verdict),
             app_id=owner.app_id,
             app_name=app.name,
             opened_at=incident.opened_at,
@@ -120,11 +120,25 @@ def _readers(
     ]
 
 
-def _findings(role: Role, notice: Notice, verdict: Verdict) -> tuple[Finding, ...]:
+def _findings(
+    role: Role, notice: Notice, incident: Incident, verdict: Verdict
+) -> tuple[Finding, ...]:
     if notice.reason is not Reason.RESOLVED:
         return findings_for(role, verdict)
-    told = Verdict(Severity.OK, tuple(Finding(code) for code in notice.codes))
-    return findings_for(role, told)
+    told = tuple(Finding(code, _told_date(code, incident)) for code in notice.codes)
+    return findings_for(role, Verdict(Severity.OK, told))
+
+
+def _told_date(code: Code, incident: Incident) -> datetime | None:
+    """The date a code that lies ahead was told with.
+
+    Such codes are nothing without a date; good news does not print it, so when later
+    notices have forgotten it the beginning of the matter stands in.
+    """
+    if code not in {Code.EXPIRING, Code.DATA_ACCESS_EXPIRING}:
+        return None
+    rung = incident.rungs.get(code)
+    return incident.opened_at if rung is None else rung.deadline
 
 
 # --- the operator's own matters ---------------------------------------------------

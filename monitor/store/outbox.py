@@ -175,6 +175,11 @@ _WAIT_ON: Final = (
         asked_look_at=bindparam("asked"),
     )
 )
+_ASK_LOOK: Final = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("key"))
+    .values(asked_look_at=bindparam("asked"))
+)
 _DROP: Final = (
     update(outbox)
     .where(outbox.c.id == bindparam("key"))
@@ -269,7 +274,8 @@ class Outbox:
         """The next letter to try, with the gate asked once more; `None`: no more.
 
         A letter in doubt goes again as it was. From another one, entries that must
-        wait or are outlived step out; a letter left empty is closed.
+        wait or are outlived step out; a letter left empty is closed. One that was
+        tried before keeps its name and its clock while it owes a look.
         """
         while True:
             async with self._database.write() as connection:
@@ -290,8 +296,11 @@ class Outbox:
                         dropped.append((waiter, passage))
                     else:
                         kept.append(waiter)
-                await _wait_on(connection, waiting, now, lease)
                 await _drop(connection, dropped, now)
+                if sealed.attempts and _owe_looks(waiting):
+                    await _hold(connection, sealed.id, waiting, now, lease)
+                    continue
+                await _wait_on(connection, waiting, now, lease)
                 if kept:
                     return _with_waiters(sealed, kept)
                 await connection.execute(
@@ -299,6 +308,25 @@ class Outbox:
                     .where(letters.c.id == sealed.id)
                     .values(state="empty", settled_at=now, attempt_until=None)
                 )
+
+    async def owed(self, review: Review, now: datetime) -> tuple[int, ...]:
+        """Rows of the tokens at which due letters must have a last look first."""
+        due = select(letters.c.id).where(
+            letters.c.state == "open", letters.c.due_at <= now, ~letters.c.in_doubt
+        )
+        query = _waiters().where(
+            outbox.c.letter_id.in_(due), outbox.c.state == "sealed"
+        )
+        async with self._database.read() as connection:
+            waiters = [_waiter(row) for row in await connection.execute(query)]
+        passages = [(waiter, review(waiter)[1]) for waiter in waiters]
+        return tuple(
+            waiter.token_row
+            for waiter, passage in passages
+            if isinstance(passage, Wait)
+            and passage.why is Waiting.LOOK
+            and waiter.token_row is not None
+        )
 
     async def still_right(self, sealed: Sealed, review: Review) -> bool:
         """Whether every entry of the letter may still go, asked before `MAIL FROM`."""
@@ -371,19 +399,68 @@ async def _wait_on(
     """Note what entries wait for; make due the tokens that owe a look."""
     if not waiting:
         return ()
-    owed: dict[int, None] = {}
-    values = []
-    for waiter, wait in waiting:
-        asked = waiter.asked_look_at
-        if wait.why is Waiting.LOOK and waiter.token_row is not None:
-            tried = waiter.last_checked_at
-            if asked is None or (tried is not None and tried >= asked):
-                asked = now
-            owed[waiter.token_row] = None
-        values.append(
-            {"key": waiter.id, "why": wait.why, "until": wait.until, "asked": asked}
-        )
+    values = [
+        {
+            "key": waiter.id,
+            "why": wait.why,
+            "until": wait.until,
+            "asked": _asked_look_at(waiter, wait, now),
+        }
+        for waiter, wait in waiting
+    ]
     await connection.execute(_WAIT_ON, values)
+    return await _make_due(connection, waiting, now, lease)
+
+
+def _owe_looks(waiting: Sequence[tuple[Waiter, Wait]]) -> bool:
+    return any(wait.why is Waiting.LOOK for _, wait in waiting)
+
+
+def _asked_look_at(waiter: Waiter, wait: Wait, now: datetime) -> datetime | None:
+    """When the look was asked for that is still to be taken; `now`: another one."""
+    asked, tried = waiter.asked_look_at, waiter.last_checked_at
+    if wait.why is not Waiting.LOOK or waiter.token_row is None:
+        return asked
+    taken = asked is not None and tried is not None and tried >= asked
+    return now if asked is None or taken else asked
+
+
+async def _hold(
+    connection: AsyncConnection,
+    letter_id: str,
+    waiting: Sequence[tuple[Waiter, Wait]],
+    now: datetime,
+    lease: timedelta,
+) -> None:
+    """Let a letter wait as a whole, as it is, for the looks that it owes."""
+    until = min(wait.until for _, wait in waiting)
+    await connection.execute(
+        update(letters)
+        .where(letters.c.id == letter_id)
+        .values(attempt_until=None, due_at=until, waits_for=Waiting.LOOK)
+    )
+    await connection.execute(
+        _ASK_LOOK,
+        [
+            {"key": waiter.id, "asked": _asked_look_at(waiter, wait, now)}
+            for waiter, wait in waiting
+        ],
+    )
+    await _make_due(connection, waiting, now, lease)
+
+
+async def _make_due(
+    connection: AsyncConnection,
+    waiting: Sequence[tuple[Waiter, Wait]],
+    now: datetime,
+    lease: timedelta,
+) -> tuple[int, ...]:
+    """Make due the tokens that owe a look; returns their rows."""
+    owed = dict.fromkeys(
+        waiter.token_row
+        for waiter, wait in waiting
+        if wait.why is Waiting.LOOK and waiter.token_row is not None
+    )
     if owed:
         await connection.execute(
             update(tokens)

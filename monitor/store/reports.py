@@ -194,6 +194,11 @@ class Reports:
                     select(outbox.c.letter_id).where(mine, outbox.c.state == "refused")
                 )
             ).all()
+            hurried = await connection.execute(
+                update(outbox)
+                .where(mine, outbox.c.state == "waiting")
+                .values(due_at=now)
+            )
             reopened = await connection.execute(
                 update(outbox)
                 .where(mine, outbox.c.state == "refused")
@@ -204,11 +209,6 @@ class Reports:
                     due_at=now,
                     settled_at=None,
                 )
-            )
-            hurried = await connection.execute(
-                update(outbox)
-                .where(mine, outbox.c.state == "waiting")
-                .values(due_at=now)
             )
             sealed = select(outbox.c.letter_id).where(mine, outbox.c.state == "sealed")
             retried = await connection.execute(

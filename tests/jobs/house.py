@@ -86,7 +86,9 @@ class House:
             for pause in (timedelta(), MINUTE):
                 self.clock.advance(pause)
                 await self.check()
-                await self.deliver()
+                due_at = await self.store.outbox.next_due()
+                if due_at is not None and due_at <= self.clock():
+                    await self.deliver()
             now = self.clock()
             if now >= until:
                 return

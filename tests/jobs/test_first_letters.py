@@ -118,19 +118,18 @@ async def test_news_of_the_tokens_own_date_goes_though_meta_is_down(
     await home.live(8 * HOUR)
     assert len(home.subjects(ANN)) == 1
     assert home.subjects(OPS) == []
-    assert "Nov 24" in home.letters(ANN)[0].text or "24" in home.letters(ANN)[0].text
 
 
 async def test_sudden_news_waits_for_meta_but_not_longer_than_it_is_trusted(
     house: Builder,
 ) -> None:
-    home = await house(a_token(), rule=Rule(trust_for=24 * HOUR))
+    home = await house(a_token(), rule=Rule(trust_for=2 * HOUR))
     home.graph.set_state("north", "revoked")
     await home.confirm()
     home.graph.fail_with("http_500")
-    await home.live(23 * HOUR)
+    await home.live(timedelta(minutes=110))
     assert home.subjects() == []
-    await home.live(2 * HOUR)
+    await home.live(15 * MINUTE)
     assert len(home.subjects(ANN)) == 1
 
 
@@ -139,7 +138,7 @@ async def test_sudden_news_goes_soon_after_meta_is_back(house: Builder) -> None:
     home.graph.set_state("north", "revoked")
     await home.confirm()
     home.graph.fail_with("http_500")
-    await home.live(3 * HOUR)
+    await home.live(HOUR)
     assert home.subjects() == []
     home.graph.fail_with(None)
     await home.live(timedelta(minutes=70))
@@ -205,3 +204,16 @@ async def test_a_token_removed_after_sealing_takes_its_letter_along(
     await home.live(DAY)
     assert home.subjects() == []
     assert await home.entries() == [(ANN, "opened", "dropped")]
+
+
+async def test_whoever_was_warned_of_a_date_hears_that_it_was_moved(
+    house: Builder,
+) -> None:
+    home = await house(a_token(expires_in=5 * DAY))
+    await home.live(HOUR)
+    assert len(home.subjects(ANN)) == 1
+    fresh = home.graph.replace_token("north")
+    row = house.row(home, "north", token=fresh)
+    await home.store.inventory.import_rows([row], home.clock())
+    await home.live(HOUR)
+    assert await home.entries() == [(ANN, "opened", "sent"), (ANN, "resolved", "sent")]
