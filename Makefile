@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix lock mails bench clean
+.PHONY: help demo test check fix lock mails docs bench clean
 
 help: ## what you can make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ fix: $(VENV)/.dev ## let the machines mend style
 
 mails: $(VENV)/.dev ## write the golden letters anew; review the difference
 	@$(BIN)/python -m tests.notify.rewrite
+
+docs: $(VENV)/.dev ## write what the docs repeat of the code: commands, answers, a letter
+	@$(BIN)/python -m tests.rewrite_docs
 
 bench: $(VENV)/.dev ## benchmarks: ratios in one run
 	@$(BIN)/python benchmarks/sweep.py

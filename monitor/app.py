@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -60,6 +61,10 @@ def configure_log(settings: Settings, level: str | None = None) -> None:
 def secrets_of(settings: Settings) -> list[str]:
     """Every secret of a configuration, to be hidden wherever it might appear."""
     hidden = [app.secret.get_secret_value() for app in settings.apps]
+    hidden += [
+        urlsafe_b64encode(key.secret.get_secret_value()).decode()
+        for key in settings.keys
+    ]
     if settings.mail.password is not None:
         hidden.append(settings.mail.password.get_secret_value())
     if settings.operator.heartbeat_url is not None:

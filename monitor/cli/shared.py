@@ -53,10 +53,11 @@ def load_settings(ctx: click.Context, *, quiet: bool = True) -> "Settings":
         quiet: Log warnings only, unless a level was asked for: the command's own
             words are what its user reads.
     """
-    from monitor.app import configure_log
     from monitor.config import load
 
     settings = load(config_path(ctx), os.environ)
+    from monitor.app import configure_log  # slow: a fault above answers without it
+
     level = ctx.obj["level"]
     if level is None and quiet and settings.log.level != "debug":
         level = "warning"

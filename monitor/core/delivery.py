@@ -210,7 +210,7 @@ def gate(entry: Pending, hours: Hours | None, now: datetime) -> Passage:
     if hours is not None and entry.role is not Role.OPERATOR and _can_wait(entry, now):
         opens = hours.next_open(now, entry.timezone)
         if opens > now:
-            return Wait(Waiting.HOURS, opens)
+            return Wait(Waiting.HOURS, min(opens, _last_day_of(entry) or opens))
     if entry.item.reason is Reason.RESOLVED or entry.item.token_id is None:
         return None
     return _look(entry, now)
@@ -230,11 +230,18 @@ def _outlived(entry: Pending) -> Drop | None:
 
 def _can_wait(entry: Pending, now: datetime) -> bool:
     """Office hours are kept, except when less than a day is left."""
-    item = entry.item
-    if item.reason is Reason.RESOLVED:
+    if entry.item.reason is Reason.RESOLVED:
         return True
-    left = item.deadline - now if item.deadline is not None else None
-    return not item.dead and (left is None or left >= _LAST_DAY)
+    last_day = _last_day_of(entry)
+    return not entry.item.dead and (last_day is None or now < last_day)
+
+
+def _last_day_of(entry: Pending) -> datetime | None:
+    """The first instant with less than a day left; `None`: there is no such date."""
+    deadline = entry.item.deadline
+    if deadline is None or entry.item.reason is Reason.RESOLVED:
+        return None
+    return deadline - _LAST_DAY + timedelta.resolution
 
 
 def _look(entry: Pending, now: datetime) -> Passage:
@@ -251,7 +258,7 @@ def _look(entry: Pending, now: datetime) -> Passage:
     sudden = any(finding.sudden for finding in entry.item.findings)
     oldest = now - (SUDDEN_LOOK_AGE if sudden else DATED_LOOK_AGE)
     seen = entry.verified_at
-    if seen is not None and seen >= oldest:
+    if seen is not None and seen > oldest:
         planned = entry.looked_at
         if not sudden or planned is None or seen > planned:
             return None
@@ -271,8 +278,10 @@ def _look_failed(entry: Pending) -> bool:
     """Whether the last look was owed, tried, and could not tell."""
     if entry.app_paused:
         return True
-    asked, tried = entry.asked_look_at, entry.last_checked_at
-    return asked is not None and tried is not None and tried >= asked
+    asked, tried, seen = entry.asked_look_at, entry.last_checked_at, entry.verified_at
+    if asked is None or tried is None or tried < asked:
+        return False
+    return seen is None or seen < tried
 
 
 # --- the server's reply ---------------------------------------------------------

@@ -158,9 +158,9 @@ def _bad(incident: Incident | None, at: _Moment) -> Step:
     untold = codes - incident.told
     if untold:
         return _speak(incident, Reason.WORSENED, untold, at)
-    closer = _closer(incident, at)
+    closer = _tighter(incident, at)
     if closer:
-        return _speak(incident, Reason.CLOSER, closer, at)
+        return _speak(incident, Reason.CLOSER, frozenset(closer), at)
     return _repeat(incident, at) if at.critical else Step(incident)
 
 
@@ -225,7 +225,7 @@ def _speak(
     spoken = replace(
         incident,
         told=incident.told | frozenset(at.codes),
-        rungs=_rungs_now(at),
+        rungs={**incident.rungs, **_tighter(incident, at)},
         notices=notice.number,
         last_reason=reason,
         last_notice_at=at.now,
@@ -256,21 +256,29 @@ def _rungs_now(at: _Moment) -> dict[Code, Rung]:
 
 
 def _moved_rungs(incident: Incident, at: _Moment) -> dict[Code, Rung]:
-    """The rungs told, following deadlines that moved later by a day, in silence."""
+    """The rungs told, following deadlines that moved later by a day, in silence.
+
+    A deadline named after the old one has passed is no extension but a new ladder.
+    """
     rungs = dict(incident.rungs)
     for code, rung in _rungs_now(at).items():
         told = rungs.get(code)
-        if told is not None and rung.deadline - told.deadline >= _ONE_DAY:
+        if told is None or rung.deadline - told.deadline < _ONE_DAY:
+            continue
+        if at.now < told.deadline:
             rungs[code] = rung
+        else:
+            del rungs[code]
     return rungs
 
 
-def _closer(incident: Incident, at: _Moment) -> frozenset[Code]:
-    return frozenset(
-        code
+def _tighter(incident: Incident, at: _Moment) -> dict[Code, Rung]:
+    """The rungs of this instant that were not told yet."""
+    return {
+        code: rung
         for code, rung in _rungs_now(at).items()
         if code not in incident.rungs or rung.lead < incident.rungs[code].lead
-    )
+    }
 
 
 def _in_order(codes: frozenset[Code]) -> tuple[Code, ...]:

@@ -36,9 +36,13 @@ _FIELD_LIMIT: Final = 1_000_000
 # RFC 5321 allows more; what it allows beyond this, no mailbox of a person has.
 _ADDRESS: Final = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@"
-    r"[^\s@,;:<>()\[\]\\\"\x00-\x1f]{1,253}"
+    r"[^\s@,;:<>()\[\]\\\"\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,253}"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_UNKEPT: Final = re.compile(r"[\x00\ud800-\udfff]")
+_SECRET: Final = re.compile(r"[A-Za-z0-9_|]{24}")
+"""A run no name has and every access token does, wherever it was misplaced."""
+_MOST_QUOTED: Final = 100
 _LOCALE: Final = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 _DIGITS: Final = re.compile(r"[0-9]{1,64}")
 
@@ -146,9 +150,9 @@ def _header_faults(header: list[str], line: int) -> Iterator[Fault]:
     seen: set[str] = set()
     for number, name in enumerate(header, 1):
         if name in seen:
-            yield Fault(line, number, f"column {name!r} stands twice")
+            yield Fault(line, number, f"column {_quoted(name)} stands twice")
         elif not _known(name):
-            yield Fault(line, number, f"unknown column {name!r}{_hint(name)}")
+            yield Fault(line, number, f"unknown column {_quoted(name)}{_hint(name)}")
         seen.add(name)
     for name in _REQUIRED:
         if name not in seen:
@@ -156,12 +160,20 @@ def _header_faults(header: list[str], line: int) -> Iterator[Fault]:
 
 
 def _known(name: str) -> bool:
-    return name in COLUMNS or (name.startswith(_LABEL) and len(name) > len(_LABEL))
+    label = name.removeprefix(_LABEL) if name.startswith(_LABEL) else ""
+    return name in COLUMNS or (label != "" and not _CONTROL.search(label))
 
 
 def _hint(name: str) -> str:
-    close = get_close_matches(name, [*COLUMNS, "label."], n=1)
+    close = get_close_matches(name[:_MOST_QUOTED].lower(), [*COLUMNS, _LABEL], n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _quoted(text: str) -> str:
+    """The text as a fault may show it: not at length, and never a token."""
+    if len(text) > _MOST_QUOTED or _SECRET.search(text):
+        return f"<{len(text)} characters>"
+    return repr(text)
 
 
 def _json_records(lines: Iterable[str]) -> Iterator[_Record | Fault]:
@@ -202,9 +214,9 @@ def _json_record(number: int, text: str, members: _Pairs) -> Iterator[_Record | 
         column = max(text.find(json.dumps(key, ensure_ascii=False)) + 1, 1)
         fault = None
         if key in fields:
-            fault = f"key {key!r} stands twice"
+            fault = f"key {_quoted(key)} stands twice"
         elif not _known(key):
-            fault = f"unknown key {key!r}{_hint(key)}"
+            fault = f"unknown key {_quoted(key)}{_hint(key)}"
         elif (plain := _plain(key, value)) is None:
             fault = f"{key}: text is expected, {_kind_of(value)} was found"
         else:
@@ -282,13 +294,18 @@ class _Check:
             if not value:
                 continue
             longest = _LONGEST.get(name, _LONGEST_OTHER)
-            if len(value) > longest:
+            if _UNKEPT.search(value):
+                yield name, "has a NUL or half a character, which no database keeps"
+            elif len(value) > longest:
                 yield name, f"{len(value)} characters, at most {longest} are kept"
             elif (text := self._fault(name, value)) is not None:
                 yield name, text
         token_id = fields.get("id", "")
         if token_id in self._seen:
-            yield "id", f"{token_id!r} stands in line {self._seen[token_id]} already"
+            yield (
+                "id",
+                f"{_quoted(token_id)} stands in line {self._seen[token_id]} already",
+            )
         elif token_id:
             self._seen[token_id] = record.line
 
@@ -299,20 +316,20 @@ class _Check:
         if name == "id" and _CONTROL.search(value):
             return "has control characters"
         if name == "app_id" and value not in self._app_ids:
-            return f"{value!r} is no configured app{self._apps_hint(value)}"
+            return f"{_quoted(value)} is no configured app{self._apps_hint(value)}"
         if name == "owner_email" and not is_address(value):
-            return f"{value!r} is not one mail address"
+            return f"{_quoted(value)} is not one mail address"
         if name == "kind" and value not in KINDS:
-            return f"{value!r} is none of {', '.join(KINDS)}"
+            return f"{_quoted(value)} is none of {', '.join(KINDS)}"
         if name in {"user_id", "profile_id"} and not _DIGITS.fullmatch(value):
-            return f"{value!r} is not an id of digits"
+            return f"{_quoted(value)} is not an id of digits"
         if name == "locale" and not _LOCALE.fullmatch(value):
-            return f"{value!r} is not a locale such as en or pt-BR"
+            return f"{_quoted(value)} is not a locale such as en or pt-BR"
         if name == "timezone" and not _is_zone(value):
-            return f"{value!r} is not an IANA time zone such as Europe/Berlin"
+            return f"{_quoted(value)} is not an IANA time zone such as Europe/Berlin"
         if name == "cc":
             bad = [part for part in _addresses(value) if not is_address(part)]
-            return f"{bad[0]!r} is not a mail address" if bad else None
+            return f"{_quoted(bad[0])} is not a mail address" if bad else None
         return None
 
     def _apps_hint(self, value: str) -> str:

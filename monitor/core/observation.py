@@ -73,11 +73,10 @@ def observe(
     news = _news(before, after, look.asked_at, expected, rule)
     if not news:
         return after
-    code = news[0]
-    if _settled(before.suspicion, look, code, rule):
+    if _settled(before.suspicion, look, news, rule):
         return after
     since = before.suspicion.since if before.suspicion else look.asked_at
-    return replace(before, suspicion=Suspicion(code, since))
+    return replace(before, suspicion=Suspicion(news[0], since))
 
 
 def _believe(before: Observation, answer: Introspection, at: datetime) -> Observation:
@@ -127,7 +126,7 @@ def _news(
     expected: Expected,
     rule: Rule,
 ) -> tuple[Code, ...]:
-    sudden = _sudden(after, at, expected, rule)
+    sudden = _sudden(_as_foretold(before, after), at, expected, rule)
     if not sudden:
         return ()
     if before.known is None or (not before.known.alive and _alive(after)):
@@ -135,6 +134,19 @@ def _news(
         return tuple(code for code in sudden if code not in taken)
     old = _sudden(before, at, expected, rule)
     return tuple(code for code in sudden if code not in old)
+
+
+def _as_foretold(before: Observation, after: Observation) -> Observation:
+    """A death with the dates named before it: its own dates foretold nothing."""
+    old, new = before.known, after.known
+    if old is None or not old.alive or new is None or new.alive:
+        return after
+    dated = replace(
+        new,
+        expires_at=old.expires_at,
+        data_access_expires_at=old.data_access_expires_at,
+    )
+    return replace(after, known=dated)
 
 
 def _alive(observation: Observation) -> bool:
@@ -148,10 +160,12 @@ def _sudden(
     return tuple(finding.code for finding in found if finding.sudden)
 
 
-def _settled(suspicion: Suspicion | None, look: Look, code: Code, rule: Rule) -> bool:
+def _settled(
+    suspicion: Suspicion | None, look: Look, news: tuple[Code, ...], rule: Rule
+) -> bool:
     if suspicion is None or look.proved_at is None:
         return False
-    if code is Code.WRONG_APP and not look.app_known:
+    if Code.WRONG_APP in news and not look.app_known:
         return False
     return (
         look.asked_at - suspicion.since >= rule.confirm_after

@@ -10,6 +10,7 @@ from monitor.core.observation import Observation
 from monitor.core.policy import Rule
 from monitor.core.tokens import Code
 
+_SHORTEST: Final = timedelta(seconds=1)
 BACKOFF_CAP: Final = timedelta(hours=1)
 """However often an app fails, it is tried again after so long."""
 
@@ -48,8 +49,8 @@ def next_check_at(
         return asked_at + min(rule.retry_every, rule.check_every)
     pending = confirmation_at(observation, incident, rule)
     if pending is not None:
-        soonest = asked_at + min(rule.confirm_after, rule.retry_every) / 2
-        return min(latest, max(pending, soonest))
+        wait = max(min(rule.confirm_after, rule.retry_every) / 2, _SHORTEST)
+        return min(latest, max(pending, asked_at + wait))
     turn = next_turn(observation, rule, asked_at)
     return latest if turn is None else min(latest, turn)
 
@@ -60,9 +61,9 @@ def confirmation_at(
     """When a second look can settle what a first one said; `None`: nothing pends."""
     if observation.suspicion is not None:
         return observation.suspicion.since + rule.confirm_after
-    if incident is not None and incident.healing is not None:
-        return incident.healing.since + rule.confirm_after
-    return None
+    if incident is None or incident.healing is None or incident.closed_at is not None:
+        return None
+    return incident.healing.since + rule.confirm_after
 
 
 def judge_at(
@@ -73,7 +74,7 @@ def judge_at(
     It keeps the ladder of known dates going while an app cannot be asked.
     """
     turn = next_turn(observation, rule, now)
-    if incident is None:
+    if incident is None or incident.closed_at is not None:
         return turn
     turns = [each for each in _repeats(incident, rule) if each > now]
     return min(turns if turn is None else [turn, *turns], default=None)

@@ -140,10 +140,11 @@ class Facts:
 
 
 def _dead(facts: Facts) -> Finding | None:
-    fault = facts.known.fault
+    fault, date = facts.known.fault, facts.known.expires_at
     if fault is None:
-        return None
-    date = facts.known.expires_at
+        # Alive after its own date is trouble with a clock, never `expired`.
+        outlived = date is not None and facts.verified_at < date <= facts.now
+        return Finding(Code.EXPIRED, date) if outlived else None
     if fault is Code.INVALID and date is not None and date <= facts.now:
         fault = Code.EXPIRED
     if fault is Code.DATA_ACCESS_EXPIRED:
@@ -217,9 +218,6 @@ def _life(facts: Facts) -> Finding | None:
     end = facts.known.expires_at
     if end is None:
         return None
-    if end <= facts.now and facts.verified_at < end:
-        return Finding(Code.EXPIRED, end)
-    # Alive after its own date is trouble with a clock, never `expired`.
     return _ahead(Code.EXPIRING, end, facts.rule.warn_before, facts.now)
 
 

@@ -2,15 +2,16 @@
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, event, inspect
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -87,16 +88,40 @@ def _open(url: str) -> Database:
     parsed = _parsed(url)
     path = Path(parsed.database or "")
     try:
-        # The file holds addresses: only its owner may read it.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        _make_file(path)
     except OSError as error:
         raise UnavailableError(
             f"{path}: the database cannot be opened: {error.strerror}"
+        ) from None
+    except sqlite3.Error as error:
+        raise UnavailableError(
+            f"{path}: the database cannot be made: {error}"
         ) from None
     target = parsed.set(drivername="sqlite+aiosqlite")
     writer = _engine(target, "BEGIN IMMEDIATE", pool_size=1)
     reader = _engine(target, "BEGIN", pool_size=4, extra=("PRAGMA query_only=ON",))
     return Database(writer, reader)
+
+
+def _make_file(path: Path) -> None:
+    """Make an empty database with a write-ahead log, unless there is one.
+
+    Of two that switch the journal at once SQLite refuses one without waiting, so they
+    take turns.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if path.exists() and path.stat().st_size:
+            # Never open it ourselves: closing it would drop the locks SQLite holds.
+            return
+        with suppress(FileExistsError):
+            # The file holds addresses: only its owner may read it.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        os.close(folder)
 
 
 def sqlite_path(url: str) -> Path:
@@ -162,10 +187,9 @@ async def _with_schema(database: Database) -> None:
             async with database.write() as connection:
                 await connection.run_sync(_create)
             return
-    except DBAPIError as error:
+    except UnavailableError as error:
         raise UnavailableError(
-            f"the database cannot be used: {error.orig}; "
-            "is it a SQLite file of ours, on a disk with room?"
+            f"{error}; is it a SQLite file of ours, on a disk with room?"
         ) from None
     if revision != HEAD:
         raise ConfigurationError(
@@ -213,8 +237,6 @@ async def upgrade_database(url: str) -> tuple[str | None, str]:
             before = await connection.run_sync(_revision)
             if before != HEAD:
                 await connection.run_sync(upgrade)
-    except DBAPIError as error:
-        raise UnavailableError(f"the database cannot be used: {error.orig}") from None
     finally:
         await database.close()
     return before, HEAD

@@ -1,13 +1,21 @@
 """The inventory at rest: who owns which token; secrets only sealed."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Drop, Waiting
@@ -155,7 +163,7 @@ class Inventory:
                 judged_by=None,
             )
         )
-        await _follow_owner(connection, old, stored.facts["owner_email"], now)
+        await _follow_owner(connection, old, stored.facts, now)
 
     async def _change(
         self,
@@ -174,7 +182,7 @@ class Inventory:
                 judged_by=None,
             )
         )
-        await _follow_owner(connection, old, stored.facts["owner_email"], now)
+        await _follow_owner(connection, old, stored.facts, now)
 
     async def remove(self, token_id: str, author: str, now: datetime) -> bool:
         """Forget a token, its history, and what was still to be said of it."""
@@ -296,9 +304,10 @@ def _facts(row: Row) -> dict[str, Any]:
 
 
 async def _follow_owner(
-    connection: AsyncConnection, old: AnyRow, email: str, now: datetime
+    connection: AsyncConnection, old: AnyRow, facts: Mapping[str, Any], now: datetime
 ) -> None:
     """Tell the new owner what the old one was to be told of an open incident."""
+    email = facts["owner_email"]
     if old.owner_email == email:
         return
     last = (
@@ -316,19 +325,14 @@ async def _follow_owner(
     row = (await connection.execute(last)).first()
     if row is None:
         return
-    told = await connection.scalar(
-        select(outbox.c.id).where(
-            outbox.c.incident_id == row.incident_id,
-            outbox.c.number == row.number,
-            outbox.c.recipient == email,
-        )
-    )
-    if told is not None:
-        return
     entry = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
     entry |= {
         "id": secrets.token_hex(6),
         "recipient": email,
+        "name": facts["owner_name"],
+        "cc": facts["cc"],
+        "locale": facts["locale"],
+        "timezone": facts["timezone"],
         "planned_at": now,
         "state": "waiting",
         "waits_for": Waiting.GROUP,
@@ -338,7 +342,15 @@ async def _follow_owner(
         "dropped_for": None,
         "settled_at": None,
     }
-    await connection.execute(insert(outbox).values(**entry))
+    plan = sqlite.insert(outbox).values(**entry)
+    await connection.execute(
+        plan.on_conflict_do_update(
+            index_elements=["incident_id", "number", "recipient"],
+            set_={name: entry[name] for name in entry if name != "id"},
+            # He owned it before, and lost it before he was told.
+            where=outbox.c.state == "dropped",
+        )
+    )
 
 
 def _chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

@@ -253,6 +253,8 @@ class Reports:
                     )
                 )
             ).all()
+            if not rows:
+                return
             row_ids = [row.row_id for row in rows]
             await connection.execute(
                 update(tokens)
@@ -382,7 +384,8 @@ class Reports:
     ) -> int:
         """Forget old history, but never the newest answer of a token.
 
-        One call removes at most `most` rows of a kind, so that claims never wait.
+        What was told of a matter that is still open is remembered: whoever was told
+        shall hear of its end. One call removes at most `most` rows of a kind, so that claims never wait.
         """
         newer = checks.alias("newer")
         old_checks = (
@@ -404,6 +407,17 @@ class Reports:
             .where(
                 outbox.c.state.in_(["sent", "dropped"]),
                 outbox.c.settled_at < outbox_before,
+                outbox.c.incident_id.not_in(
+                    select(incidents.c.id).where(incidents.c.closed_at.is_(None))
+                ),
+            )
+            .limit(most)
+        )
+        old_letters = (
+            select(letters.c.id)
+            .where(
+                letters.c.settled_at < outbox_before,
+                ~select(outbox.c.id).where(outbox.c.letter_id == letters.c.id).exists(),
             )
             .limit(most)
         )
@@ -414,7 +428,10 @@ class Reports:
             second = await connection.execute(
                 delete(outbox).where(outbox.c.id.in_(old_entries))
             )
-            return first.rowcount + second.rowcount
+            third = await connection.execute(
+                delete(letters).where(letters.c.id.in_(old_letters))
+            )
+            return first.rowcount + second.rowcount + third.rowcount
 
     async def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         async with self._database.read() as connection:

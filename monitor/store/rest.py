@@ -1,7 +1,7 @@
 """Tokens at rest: nothing pends, so the same answer again needs no judgement.
 
 A token is at rest when its last look could tell, nothing is suspected, no incident is
-open, it was judged under the present rules, and the instant has not come at which time
+open, it is still trusted, it was judged under the present rules, and the instant has not come at which time
 alone changes the verdict. If it then answers exactly what is known, everything but
 dates stays as it is, and one statement moves the dates of a whole group.
 """
@@ -49,6 +49,7 @@ _CONFIRM: Final = (
         _last_checked <= _ASKED,
         tokens.c.judged_by == bindparam("print"),
         tokens.c.suspicion.is_(None),
+        tokens.c.severity != "unknown",
         tokens.c.inconclusive_cause.is_(None),
         or_(tokens.c.judge_at.is_(None), tokens.c.judge_at > bindparam("now")),
         ~exists().where(

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Row
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -13,6 +13,8 @@ from monitor.errors import UnavailableError
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row of whatever columns were selected."""
+
+_TROUBLES: Final = (DatabaseError, OperationalError)
 
 
 class Database:
@@ -51,6 +53,9 @@ def _told_apart() -> Iterator[None]:
     """
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+    except (DatabaseError, InterfaceError, PoolTimeoutError) as error:
+        # A damaged file has no class of its own; other subclasses are bugs of ours.
+        if isinstance(error, DatabaseError) and type(error) not in _TROUBLES:
+            raise
         reason = getattr(error, "orig", None) or "no connection became free"
         raise UnavailableError(f"the database cannot be used now: {reason}") from None

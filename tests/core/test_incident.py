@@ -348,7 +348,7 @@ HEALING = an_incident(
         pytest.param(CONFIRM + INSTANT, True, id="later than that"),
     ],
 )
-def test_a_second_good_look_resolves(again: timedelta, closed: bool):
+def test_a_second_good_look_resolves(again: timedelta, *, closed: bool):
     step = advance(HEALING, _looked(again), a_rule(), NOW + DAY)
     assert (step.notice is not None) is closed
     assert step.incident is not None

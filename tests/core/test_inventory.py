@@ -275,7 +275,7 @@ def test_a_header_is_at_fault(header: str, faults: list[tuple[int, str]]):
 
 def test_a_file_without_a_header_shows_no_token():
     faults = _csv(GOOD, GOOD)
-    assert faults[1] == Fault(1, 2, f"unknown column of {len(TOKEN)} characters")
+    assert faults[1] == Fault(1, 2, f"unknown column <{len(TOKEN)} characters>")
     assert TOKEN not in str(faults)
 
 
@@ -387,7 +387,7 @@ def test_a_key_that_stands_twice_is_at_fault():
 
 def test_a_key_spelled_with_escapes_is_found_at_the_beginning():
     line = '{"id": "a", "\\u006eope": ""}'
-    assert _jsonl(line) == [Fault(1, 1, "unknown key 'nope'; did you mean 'name'?")]
+    assert _jsonl(line) == [Fault(1, 1, "unknown key 'nope'")]
 
 
 # --- faults of a row
@@ -585,7 +585,7 @@ def test_an_id_of_a_row_at_fault_is_taken_all_the_same():
     ],
     ids=ascii,
 )
-def test_an_address_is_one_plain_mailbox(text: str, sound: bool):
+def test_an_address_is_one_plain_mailbox(text: str, *, sound: bool):
     assert is_address(text) is sound
 
 
@@ -598,9 +598,9 @@ _junk = st.text(st.characters(), max_size=20) | st.sampled_from(["", APP, "a@b.c
 _cells = st.lists(st.one_of(_junk, st.just(...)), min_size=1, max_size=7)
 
 
-@given(_tokens, st.lists(_cells, max_size=4), st.booleans())
+@given(token=_tokens, rows=st.lists(_cells, max_size=4), header=st.booleans())
 def test_a_token_in_any_cell_is_in_no_fault(
-    token: str, rows: list[list[Any]], header: bool
+    *, token: str, rows: list[list[Any]], header: bool
 ):
     texts = [
         ",".join(token if cell is ... else str(cell) for cell in row) for row in rows
@@ -627,12 +627,12 @@ def _filled(value: Any, token: str) -> Any:
 
 
 @given(
-    _tokens,
-    st.dictionaries(st.sampled_from([*COLUMNS, "label.x"]) | _junk, _values),
-    st.booleans(),
+    token=_tokens,
+    members=st.dictionaries(st.sampled_from([*COLUMNS, "label.x"]) | _junk, _values),
+    as_key=st.booleans(),
 )
 def test_a_token_in_any_member_is_in_no_fault(
-    token: str, members: dict[str, Any], as_key: bool
+    *, token: str, members: dict[str, Any], as_key: bool
 ):
     record = _filled(members, token)
     if as_key:
@@ -642,9 +642,9 @@ def test_a_token_in_any_member_is_in_no_fault(
     assert found
 
 
-@given(st.lists(st.text(), max_size=5), st.booleans())
+@given(lines=st.lists(st.text(), max_size=5), jsonl=st.booleans())
 def test_any_text_is_rows_or_faults_and_never_an_exception(
-    lines: list[str], jsonl: bool
+    *, lines: list[str], jsonl: bool
 ):
     for each in parse(lines, APPS, jsonl=jsonl):
         if isinstance(each, Fault):

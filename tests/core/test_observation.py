@@ -160,7 +160,7 @@ def test_sudden_news_is_a_suspicion_and_changes_nothing_confirmed():
     ],
 )
 def test_a_second_look_confirms(
-    again: timedelta, proved: timedelta | None, believed: bool
+    again: timedelta, proved: timedelta | None, *, believed: bool
 ):
     proved_at = None if proved is None else NOW + proved
     seen = _after(_suspected(), a_dead_introspection(), again, proved_at=proved_at)
@@ -305,7 +305,7 @@ def test_a_date_that_only_the_bad_news_names_has_foretold_nothing(
     before = an_observation(a_live_introspection(expires_at=known))
     answer = a_dead_introspection(fault, expires_at=NOW - DAY)
     seen = _after(before, answer)
-    assert seen.suspicion == Suspicion(Code.EXPIRED, NOW)
+    assert seen.suspicion == Suspicion(fault, NOW)
     assert Code.EXPIRED not in _codes(seen)
     assert _codes(_after(seen, answer, CONFIRM)) == (Code.EXPIRED,)
 

@@ -58,7 +58,12 @@ ADS = {"team": "ads"}
     ],
 )
 def test_keys_are_anded_and_their_values_ored(
-    match: Match, app: str, kind: str | None, labels: Mapping[str, str], accepted: bool
+    match: Match,
+    app: str,
+    kind: str | None,
+    labels: Mapping[str, str],
+    *,
+    accepted: bool,
 ):
     assert match.accepts(app, kind, labels) is accepted
 

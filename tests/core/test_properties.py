@@ -1,7 +1,7 @@
 """What holds whatever happens, in whatever rhythm."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from itertools import pairwise
 
 from hypothesis import given
@@ -32,18 +32,13 @@ from tests.builders import (
     a_finding,
     a_live_introspection,
     a_rule,
-    an_expected,
     an_item,
     no_answer,
 )
 from tests.core.lives import Life, alive_until, day, dead
 
 _durations = st.timedeltas(timedelta(), 90 * DAY)
-_instants = st.datetimes(
-    datetime(2026, 8, 1),
-    datetime(2027, 2, 28),
-    timezones=st.just(NOW.tzinfo),  # type: ignore[arg-type] # noqa: DTZ001 - aware by the strategy
-)
+_instants = st.timedeltas(-110 * DAY, 100 * DAY).map(lambda ahead: NOW + ahead)
 _ids = st.sampled_from([APP, "42", "1001"])
 _scopes = st.lists(st.sampled_from(["ads_read", "email", "leads"]), max_size=3).map(
     tuple
@@ -197,14 +192,15 @@ def test_unknown_leaves_every_incident_as_it_was(
 
 
 @given(
-    _observations,
-    _incidents | st.none(),
-    _rules,
-    _instants,
-    st.booleans(),
-    st.floats(0.9, 1),
+    seen=_observations,
+    incident=_incidents | st.none(),
+    rule=_rules,
+    asked_at=_instants,
+    conclusive=st.booleans(),
+    spread=st.floats(0.9, 1),
 )
-def test_the_next_look_is_always_ahead_and_never_later_than_check_every(  # noqa: PLR0913 - all it depends on
+def test_the_next_look_is_always_ahead_and_never_later_than_check_every(
+    *,
     seen: Observation,
     incident: Incident | None,
     rule: Rule,
@@ -302,8 +298,8 @@ _pendings = st.builds(
 _hours = st.none() | st.builds(
     Hours,
     st.frozensets(st.integers(0, 6)),
-    st.times(max_value=datetime(2026, 1, 1, 11).time()),  # noqa: DTZ001 - a time of day
-    st.times(min_value=datetime(2026, 1, 1, 12).time()),  # noqa: DTZ001 - likewise
+    st.times(max_value=time(11)),
+    st.times(min_value=time(12)),
 )
 
 

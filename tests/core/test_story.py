@@ -40,7 +40,7 @@ def test_nobody_renews_a_token_and_meta_is_down_from_day_40_on():
     def says(at: datetime) -> Answer:
         return _expires_on_day_60(at) if at < day(40) else no_answer()
 
-    life = Life()
+    life = Life(a_rule(retry_every=HOUR))
     assert life.live(120, says) == NEVER_RENEWED
     assert life.told == [(EXPIRING,)] * 4 + [(EXPIRED,)] * 4
 
@@ -71,7 +71,7 @@ def test_a_token_is_renewed_after_the_second_letter():
 def test_data_access_runs_down_while_the_token_never_expires():
     answer = alive_until(0, expires_at=None, data_access_expires_at=day(90))
     life = Life()
-    assert life.live(99, lambda at: answer) == [
+    assert life.live(99, lambda _: answer) == [
         (76, OPENED),
         (83, CLOSER),
         (89, CLOSER),
@@ -270,7 +270,7 @@ def test_unknown_leaves_all_as_it_was():
 
 def test_an_outage_opens_nothing_for_a_token_never_seen():
     life = Life()
-    assert life.live(30, lambda at: no_answer()) == []
+    assert life.live(30, lambda _: no_answer()) == []
     assert life.incident is None
 
 

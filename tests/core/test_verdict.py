@@ -626,7 +626,7 @@ def _only(known: Introspection, **wishes: object) -> Finding:
     ],
 )
 def test_only_a_date_foretells(
-    known: Introspection, deadline: datetime | None, sudden: bool
+    known: Introspection, deadline: datetime | None, *, sudden: bool
 ):
     finding = _only(known)
     assert (finding.deadline, finding.sudden) == (deadline, sudden)

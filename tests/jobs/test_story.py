@@ -21,7 +21,7 @@ async def told(home: House, start: datetime) -> list[tuple[int, str, str]]:
 async def test_sixty_days_of_a_token_nobody_renews_and_then_somebody_does(
     house: Builder,
 ) -> None:
-    rule = Rule(escalate_to=(BOSS,), escalate_after=4 * DAY, check_every=DAY)
+    rule = Rule(escalate_to=(BOSS,), escalate_after=4 * DAY, check_every=12 * HOUR)
     home = await house(a_token(expires_in=40 * DAY), rule=rule)
     start = home.clock()
     await home.live(58 * DAY)

@@ -59,7 +59,7 @@ def test_kill_9_in_a_sweep_and_in_delivering_loses_and_doubles_nothing(
             fleet("fine", "expires_in: 50d"),
         )
     )
-    plot += "faults: [{after: 0s, app: all, fault: slow(1s)}]\n"
+    plot += "faults: [{after: 0s, for: 8s, app: all, fault: slow(1s)}]\n"
     with graph(tmp_path / "graph", plot) as served:
         place = Place.make(tmp_path, graph=served.url, mail=post.port)
         place.change("lease: 30s", "lease: 5s")

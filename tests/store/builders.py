@@ -1,0 +1,112 @@
+"""Rows, claims, looks and courts for tests of the store; every field has a default."""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from monitor.core.delivery import Passage, Wait
+from monitor.core.inventory import Row
+from monitor.core.observation import Look
+from monitor.core.policy import Rule
+from monitor.core.tokens import Answer, Code, Introspection
+from monitor.jobs import App, Charter
+from monitor.jobs.court import Court
+from monitor.store import Store
+from monitor.store.claims import Claim
+from monitor.store.outbox import Waiter
+from monitor.store.records import Recorded
+
+NOW: Final = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+MINUTE: Final = timedelta(minutes=1)
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+LEASE: Final = timedelta(minutes=5)
+ANN: Final = "ann@bakery.example"
+BOB: Final = "bob@brewery.example"
+OPS: Final = "ops@acme.example"
+
+ALIVE: Final = Introspection(app_id="1", kind="user", user_id="7", scopes=("ads_read",))
+REVOKED: Final = Introspection(fault=Code.REVOKED, app_id="1")
+
+
+def a_row(token_id: str = "north", **facts: Any) -> Row:  # noqa: S107 - an id
+    facts = {"token": f"EAAB-{token_id}", "app_id": "1", "owner_email": ANN, **facts}
+    return Row(id=token_id, **facts)
+
+
+def ending_in(span: timedelta) -> Introspection:
+    return Introspection(app_id="1", kind="user", user_id="7", expires_at=NOW + span)
+
+
+def a_charter(rule: Rule | None = None, **wishes: Any) -> Charter:
+    return Charter(
+        rules=(rule or Rule(),),
+        apps={"1": App("1", "Acme", "secret"), "2": App("2", "Ads", "secret")},
+        operators=(OPS,),
+        mail_domain="acme.example",
+        **wishes,
+    )
+
+
+def a_court(
+    now: datetime = NOW, rule: Rule | None = None, kind: type[Court] = Court
+) -> Court:
+    return kind(a_charter(rule), lambda: now, Random(1))
+
+
+def let_go(waiter: Waiter) -> tuple[Any, Passage]:
+    """A gate that is open."""
+    return waiter.item, None
+
+
+def wait_for(wait: Wait) -> Any:
+    """A gate at which everybody waits."""
+    return lambda waiter: (waiter.item, wait)
+
+
+async def claimed(store: Store, *ids: str, now: datetime = NOW) -> list[Claim]:
+    rows = await store.claims.rows_of(ids)
+    return await store.claims.named([rows[name] for name in ids], now, LEASE)
+
+
+async def look(
+    store: Store,
+    answer: Answer,
+    *ids: str,
+    at: datetime = NOW,
+    rule: Rule | None = None,
+    court: Court | None = None,
+) -> Recorded:
+    """Claim, ask and record, all at one instant and under a fresh proof."""
+    claims = await claimed(store, *(ids or ("north",)), now=at)
+    looked = [(claim, Look(answer, at, at)) for claim in claims]
+    return await store.records.write(looked, court or a_court(at, rule), at)
+
+
+async def dead(store: Store, *ids: str, at: datetime = NOW) -> datetime:
+    """Two looks that confirm a death; the instant of the second one."""
+    second = at + 11 * MINUTE
+    await look(store, REVOKED, *ids, at=at)
+    await look(store, REVOKED, *ids, at=second)
+    return second
+
+
+async def column(store: Store, name: str, token_id: str = "north") -> Any:  # noqa: S107
+    """One column of a token, as it lies there."""
+    async with store.database.read() as connection:
+        query = text(f"SELECT {name} FROM tokens WHERE id = :id")  # noqa: S608 - ours
+        return await connection.scalar(query, {"id": token_id})
+
+
+async def rows(store: Store, query: str) -> list[tuple[Any, ...]]:
+    """What a query of the test's own finds."""
+    async with store.database.read() as connection:
+        return [tuple(row) for row in await connection.execute(text(query))]
+
+
+async def execute(store: Store, statement: str, **values: Any) -> None:
+    """A change behind the store's back."""
+    async with store.database.write() as connection:
+        await connection.execute(text(statement), values)
