@@ -12,7 +12,7 @@ import click
 
 from monitor.app import House, clock, configure_log, open_house
 from monitor.cli.rehearsing import write_inventory
-from monitor.cli.shared import print_rows, progress, terminal
+from monitor.cli.shared import counted, print_rows, progress, severities, terminal
 from monitor.cli.views import token_json
 from monitor.config import Settings, load, new_key
 from monitor.core.inventory import Row, parse
@@ -137,8 +137,8 @@ async def _tell_the_story(house: House, plot: Scenario, out: Path) -> None:
     await print_rows(_rows(house), "table", _COLUMNS, "")
     delivered = await house.courier.deliver_now(house.checker.check_named)
     click.echo(
-        f"{delivered.sent} letters sent, one a person and product; every sudden "
-        "matter was looked at once more before its letter left"
+        f"{counted(delivered.sent, 'letter')} sent, one a person and product; every "
+        "sudden matter was looked at once more before its letter left"
     )
     again = await house.courier.deliver_now(house.checker.check_named)
     click.echo(f"delivering again sends {again.sent}: nobody hears the same twice")
@@ -150,9 +150,7 @@ async def _look(house: House, what: str, count: int) -> Tally:
 
 
 def _counts(tally: Tally) -> str:
-    return ", ".join(
-        f"{count} {severity}" for severity, count in sorted(tally.by_severity.items())
-    )
+    return severities(tally.by_severity)
 
 
 async def _rows(house: House) -> AsyncIterator[dict[str, object]]:

@@ -11,6 +11,9 @@ import click
 from monitor.cli.shared import (
     author_name,
     cell_text,
+    closing,
+    counted,
+    default_style,
     format_option,
     load_settings,
     print_json,
@@ -73,8 +76,9 @@ def tokens_import(ctx: click.Context, file: str, kind: str | None) -> None:
                     _rows(source, settings), clock(), tell
                 )
         click.echo(
-            f"{count} tokens: {done.added} added, {done.replaced} with a new secret, "
-            f"{done.changed} changed, {done.unchanged} unchanged"
+            f"{counted(count, 'token')}: {done.added} added, "
+            f"{done.replaced} with a new secret, {done.changed} changed, "
+            f"{done.unchanged} unchanged"
         )
 
     wait_for(work())
@@ -137,7 +141,8 @@ def _refuse_faults(source: _Source, settings: "Settings") -> int:
         if len(faults) > len(shown):
             shown.append(f"… and {len(faults) - len(shown)} more")
         raise RefusedInputError(
-            f"nothing was imported: {len(faults)} faults in {source.name}", shown
+            f"nothing was imported: {counted(len(faults), 'fault')} in {source.name}",
+            shown,
         )
     return count
 
@@ -245,10 +250,11 @@ def tokens_list(
         raise click.UsageError(f"--code {code}: none of {', '.join(Code)}")
     wanted = TokenFilter(severity, app, owner, code)
     settings = load_settings(ctx)
+    as_table = default_style(style) == "table"
 
     async def work() -> None:
         await print_rows(
-            _token_rows(settings, wanted),
+            _token_rows(settings, wanted, suspected=as_table),
             style,
             _COLUMNS,
             "no tokens; `token-monitor tokens import FILE` takes them in",
@@ -258,16 +264,20 @@ def tokens_list(
 
 
 async def _token_rows(
-    settings: "Settings", wanted: "TokenFilter"
+    settings: "Settings", wanted: "TokenFilter", *, suspected: bool = False
 ) -> AsyncIterator[dict[str, Any]]:
+    """The tokens as JSON; with a column of the suspected code for a table."""
     from monitor.app import charter_of, open_store
     from monitor.cli.views import token_json
 
     charter = charter_of(settings)
-    async with open_store(settings) as store:
-        async for view in store.reports.tokens(wanted):
+    async with (
+        open_store(settings) as store,
+        closing(store.reports.tokens(wanted)) as views,
+    ):
+        async for view in views:
             row = token_json(view, charter)
-            if sys.stdout.isatty():
+            if suspected:
                 row["suspected"] = (row["suspicion"] or {}).get("code")
             yield row
 
@@ -278,7 +288,6 @@ async def _token_rows(
 @click.pass_context
 def tokens_show(ctx: click.Context, token_id: str, style: str | None) -> None:
     """Show everything known of one token, never its secret."""
-    from monitor.cli.shared import default_style
     from monitor.store.reports import TokenFilter
 
     settings = load_settings(ctx)
@@ -288,7 +297,6 @@ def tokens_show(ctx: click.Context, token_id: str, style: str | None) -> None:
         rows = [row async for row in _token_rows(settings, wanted)]
         if not rows:
             raise UnknownIdError(f"no token has the id {token_id!r}")
-        rows[0].pop("suspected", None)
         if default_style(style) == "json":
             print_json(rows[0])
         else:
@@ -304,8 +312,18 @@ def _print_facts(row: dict[str, Any]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in row.items():
         if value not in (None, [], ""):
-            table.add_row(Text(key, style="bold"), Text(cell_text(value)))
+            table.add_row(Text(key, style="bold"), Text(_fact(value)))
     terminal().print(table)
+
+
+def _fact(value: object) -> str:
+    """A value for a reader: a record as its members, a flag as a word."""
+    if isinstance(value, dict):
+        members = ((key.replace("_", " "), each) for key, each in value.items())
+        return ", ".join(f"{key} {cell_text(each)}" for key, each in members)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return cell_text(value)
 
 
 @tokens.command("remove")
@@ -350,8 +368,9 @@ def tokens_export(ctx: click.Context, style: str) -> None:
             )
 
             async def rows() -> AsyncIterator[dict[str, Any]]:
-                async for row in store.inventory.export():
-                    yield inventory_json(row, labels)
+                async with closing(store.inventory.export()) as stored:
+                    async for row in stored:
+                        yield inventory_json(row, labels)
 
             await print_rows(rows(), style, (), "")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from monitor.cli.shared import (
+    counted,
     default_style,
     instant,
     load_settings,
@@ -174,6 +175,9 @@ def _print_status(state: dict[str, Any]) -> None:
         f"outbox: {box['waiting']} waiting, {box['sent']} sent, "
         f"{box['refused']} refused, {box['held']} held, {box['dropped']} dropped"
     )
+    daemon = state["daemon"]
+    if daemon["seen_at"]:
+        out.print(f"daemon: last seen {daemon['seen_at']} ({daemon['instance']})")
     for app in state["apps"]:
         out.print(f"app {app['id']}: {_app_words(app)}")
     for matter in state["matters"]:
@@ -311,15 +315,25 @@ def _print_story(story: dict[str, Any]) -> None:
     if incident:
         say(
             f"incident {incident['id']}: open since {incident['opened_at']}, "
-            f"{incident['notices']} notices, the last was {incident['last_reason']}"
+            f"{counted(incident['notices'], 'notice')}, the last one: "
+            f"{incident['last_reason']}"
         )
     for entry in story["said"]:
-        waits = f", waits for {entry['waits_for']}" if entry["waits_for"] else ""
         say(
             f"  {entry['planned_at']} {entry['reason']} to {entry['recipient']}: "
-            f"{entry['state']}{waits}"
+            f"{entry['state']}{_entry_why(entry)}"
         )
     if story["silence"]:
         quiet = story["silence"]
         say(f"silent until {quiet['until']} by {quiet['by']}: {quiet['reason']}")
     say(f"next look: {story['next_check_at']}")
+
+
+def _entry_why(entry: dict[str, Any]) -> str:
+    """Why an entry is in its state, where the state does not say so itself."""
+    if entry["state"] == "waiting":
+        return f" for {entry['waits_for']} until {entry['due_at']}"
+    if entry["state"] == "dropped":
+        return f", {entry['waits_for']}"
+    refused = entry["state"] == "refused" and entry["last_reply"]
+    return f", {entry['last_reply']}" if refused else ""

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import (
+    AsyncGenerator,
     AsyncIterator,
     Callable,
     Coroutine,
@@ -13,7 +14,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -91,6 +92,26 @@ def instant(value: datetime | None) -> str | None:
     )
 
 
+def counted(number: int, thing: str) -> str:
+    """A number and what it counts.
+
+    >>> counted(1, "letter"), counted(2, "letter"), counted(0, "entry")
+    ('1 letter', '2 letters', '0 entries')
+    """
+    if number == 1:
+        return f"1 {thing}"
+    many = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{number} {many}"
+
+
+def severities(counts: Mapping[Any, int]) -> str:
+    """How many there are of each severity, the worst first."""
+    worst_first = ("critical", "warning", "unknown", "ok")
+    return ", ".join(
+        f"{counts[each]} {each}" for each in worst_first if counts.get(each)
+    )
+
+
 def default_style(style: str | None) -> str:
     """The format asked for, else table on a terminal and JSON elsewhere."""
     if style is not None:
@@ -101,6 +122,16 @@ def default_style(style: str | None) -> str:
 def print_json(value: object) -> None:
     """One JSON document on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+@asynccontextmanager
+async def closing(rows: AsyncIterator[_T]) -> AsyncIterator[AsyncIterator[_T]]:
+    """A stream that lets go of the database when the block ends, however it ends."""
+    try:
+        yield rows
+    finally:
+        if isinstance(rows, AsyncGenerator):
+            await rows.aclose()
 
 
 async def print_rows(
@@ -114,11 +145,12 @@ async def print_rows(
     JSON has every key of a row in one array, CSV and table the named columns.
     """
     style = default_style(style)
-    if style == "json":
-        return await _json_array(rows)
-    if style == "csv":
-        return await _csv(rows)
-    return await _table(rows, columns, empty)
+    async with closing(rows):
+        if style == "json":
+            return await _json_array(rows)
+        if style == "csv":
+            return await _csv(rows)
+        return await _table(rows, columns, empty)
 
 
 async def _json_array(rows: AsyncIterator[Mapping[str, Any]]) -> int:

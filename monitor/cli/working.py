@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monitor.cli.shared import config_path, load_settings, progress, wait_for
+from monitor.cli.shared import (
+    config_path,
+    counted,
+    load_settings,
+    progress,
+    severities,
+    wait_for,
+)
 from monitor.errors import UnknownIdError
 
 if TYPE_CHECKING:
@@ -74,10 +81,9 @@ async def _looks(
 
 
 def _say(tally: "Tally") -> None:
-    counts = ", ".join(
-        f"{count} {severity}" for severity, count in sorted(tally.by_severity.items())
-    )
-    click.echo(f"looked at {tally.looked} tokens: {counts or 'none'}")
+    counts = severities(tally.by_severity)
+    looked = f"looked at {counted(tally.looked, 'token')}"
+    click.echo(f"{looked}: {counts}" if counts else looked)
     if tally.suspected:
         click.echo(
             f"{tally.suspected} under suspicion: the next look, after confirm_after, "
@@ -85,13 +91,14 @@ def _say(tally: "Tally") -> None:
         )
     inconclusive = tally.looked - tally.conclusive
     if inconclusive:
-        click.echo(f"{inconclusive} could not be told; what was known of them stays")
+        click.echo(f"{inconclusive} gave no clear answer; what was known of them stays")
     if tally.superseded:
         click.echo(f"{tally.superseded} were taken over or replaced meanwhile")
     if tally.failed:
         click.echo(f"{tally.failed} could not be recorded: see the log", err=True)
     if tally.notices:
-        click.echo(f"{tally.notices} notices planned; `token-monitor deliver` sends")
+        notices = counted(tally.notices, "notice")
+        click.echo(f"{notices} planned; the daemon or `token-monitor deliver` sends")
     for app_id, cause in tally.unasked.items():
         click.echo(f"app {app_id} could not be asked: {_WHY[cause]}", err=True)
 
@@ -132,9 +139,10 @@ def deliver(ctx: click.Context) -> None:
 
 
 def _tell(delivered: "Delivered") -> None:
-    click.echo(f"{delivered.sent} letters sent")
+    click.echo(f"{counted(delivered.sent, 'letter')} sent")
     if delivered.dropped:
-        click.echo(f"{delivered.dropped} entries dropped: outlived before they left")
+        dropped = counted(delivered.dropped, "entry")
+        click.echo(f"{dropped} dropped: outlived before they left")
     if delivered.deferred:
         click.echo(f"{delivered.deferred} deferred; they are tried again", err=True)
     if delivered.refused:

@@ -45,9 +45,7 @@ async def add_entries(
     """
     if not entries:
         return
-    plan = sqlite.insert(outbox).on_conflict_do_nothing(
-        index_elements=["incident_id", "number", "recipient"]
-    )
+    plan = sqlite.insert(outbox).prefix_with("OR REPLACE")
     await connection.execute(
         plan,
         [

@@ -384,8 +384,9 @@ class Reports:
     ) -> int:
         """Forget old history, but never the newest answer of a token.
 
-        What was told of a matter that is still open is remembered: whoever was told
-        shall hear of its end. One call removes at most `most` rows of a kind, so that claims never wait.
+        What was told of a matter that is still open is kept: whoever was told shall
+        hear of its end. One call removes at most `most` rows of a kind, so that
+        claims never wait.
         """
         newer = checks.alias("newer")
         old_checks = (

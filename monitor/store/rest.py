@@ -1,9 +1,10 @@
 """Tokens at rest: nothing pends, so the same answer again needs no judgement.
 
 A token is at rest when its last look could tell, nothing is suspected, no incident is
-open, it is still trusted, it was judged under the present rules, and the instant has not come at which time
-alone changes the verdict. If it then answers exactly what is known, everything but
-dates stays as it is, and one statement moves the dates of a whole group.
+open, it is still trusted and was judged under the present rules, and the instant has
+not come at which time alone changes the verdict. If it then answers exactly what is
+known, everything but dates stays as it is, and one statement moves the dates of a whole
+group.
 """
 
 from collections.abc import Callable, Sequence

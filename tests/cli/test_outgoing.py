@@ -1,5 +1,6 @@
 """silence, silences, unsilence, outbox retry, explain in words, status of a daemon."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from monitor.app import clock
@@ -69,6 +70,8 @@ def test_explain_reads_like_an_account(told: Place) -> None:
     quiet = told.run("explain", "newsroom", "--format", "table").stdout
     assert "could not tell" in quiet
     assert "None" not in quiet
+    refused = told.run("explain", "moved", "--format", "table").stdout
+    assert re.search(r"to gone@bakery.example: refused, .*5\.1\.1", refused)
 
 
 def test_status_says_in_words_what_is_not_well(told: Place) -> None:
@@ -76,4 +79,3 @@ def test_status_says_in_words_what_is_not_well(told: Place) -> None:
     assert "5 tokens: 1 ok, 2 warning, 1 critical, 1 unknown" in done.stdout
     assert "no daemon has run on this database yet" in done.stdout
     assert "None" not in done.stdout
-    told.run("status", "--format", "table")

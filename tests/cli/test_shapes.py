@@ -7,53 +7,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.whole.tools import APP, Place, environment
+from tests.whole.tools import APP, Place, environment, graph, plan, scenario
 
-TOKEN = [
-    "id",
-    "app_id",
-    "kind",
-    "name",
-    "owner_email",
-    "severity",
-    "codes",
-    "confirmed",
-    "suspicion",
-    "expires_at",
-    "data_access_expires_at",
-    "scopes",
-    "missing_scopes",
-    "excess_scopes",
-    "user_id",
-    "profile_id",
-    "policy",
-    "last_checked_at",
-    "verified_at",
-    "next_check_at",
-    "inconclusive_cause",
-    "incident",
-    "silenced_until",
-    "version",
-]
+TOKEN = ["id", "app_id", "kind", "name", "owner_email", "severity", "codes", "confirmed", "suspicion", "expires_at", "data_access_expires_at", "scopes", "missing_scopes", "excess_scopes", "user_id", "profile_id", "policy", "last_checked_at", "verified_at", "next_check_at", "inconclusive_cause", "incident", "silenced_until", "version"]
 INCIDENT = {"opened_at", "codes", "notices", "last_notice_at", "last_reason"}
-ENTRY = [
-    "id",
-    "letter_id",
-    "subject",
-    "number",
-    "recipient",
-    "reason",
-    "codes",
-    "state",
-    "waits_for",
-    "attempts",
-    "last_reply",
-    "message_id",
-]
+ENTRY = ["id", "letter_id", "subject", "number", "recipient", "reason", "codes", "state", "waits_for", "attempts", "last_reply", "message_id"]
+SUSPECT = scenario(plan("doubted", more="events: [{after: 0s, state: revoked}]"))
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -127,7 +89,7 @@ def test_explain_is_one_object_that_tells_the_whole_story(told: Place) -> None:
 
 
 def test_a_pipe_gets_json_and_json_alone(told: Place) -> None:
-    for words in (("tokens", "list"), ("status",), ("outbox", "list"), ("silences",)):
+    for words in (("tokens", "list"), ("status",)):
         done = told.run(*words)
         json.loads(done.stdout)
         assert done.stderr == ""
@@ -155,6 +117,9 @@ def test_a_table_has_a_row_for_each_token(told: Place) -> None:
     text = told.run("tokens", "list", "--format", "table").stdout
     for word in ("bakery-north", "Bakery North", "expiring", "critical", "severity"):
         assert word in text
+    shown = told.run("tokens", "show", "bakery-south", "--format", "table").stdout
+    assert "{" not in shown
+    assert "notices 1" in shown
     assert max(map(len, text.splitlines())) <= 200
 
 
@@ -182,9 +147,11 @@ def test_a_reader_who_has_seen_enough_is_no_error(fresh: Place, style: str) -> N
         assert process.wait(timeout=30) == 0
 
 
-def values(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        for each in value.values():
-            yield from values(each)
-    else:
-        yield value
+def test_a_table_shows_what_is_suspected(place: Place) -> None:
+    with graph(place.folder / "graph", SUSPECT) as served:
+        place.ask_graph(served)
+        place.run("tokens", "import", served.inventory)
+        place.run("check", "doubted", code=1)
+    text = place.run("tokens", "list", "--format", "table").stdout
+    (row,) = (line for line in text.splitlines() if "doubted" in line)
+    assert row.split()[:4] == ["doubted", "unknown", "revoked", row.split()[3]]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.core.inventory import COLUMNS, Fault, Row, is_address, parse
 from tests.builders import APP
+from tests.core.searching import searched
 
 APPS = (APP, "2222222222")
 HEADER = "id,token,app_id,owner_email"
@@ -598,6 +599,7 @@ _junk = st.text(st.characters(), max_size=20) | st.sampled_from(["", APP, "a@b.c
 _cells = st.lists(st.one_of(_junk, st.just(...)), min_size=1, max_size=7)
 
 
+@searched
 @given(token=_tokens, rows=st.lists(_cells, max_size=4), header=st.booleans())
 def test_a_token_in_any_cell_is_in_no_fault(
     *, token: str, rows: list[list[Any]], header: bool
@@ -626,6 +628,7 @@ def _filled(value: Any, token: str) -> Any:
     return token if value is ... else value
 
 
+@searched
 @given(
     token=_tokens,
     members=st.dictionaries(st.sampled_from([*COLUMNS, "label.x"]) | _junk, _values),
@@ -642,6 +645,7 @@ def test_a_token_in_any_member_is_in_no_fault(
     assert found
 
 
+@searched
 @given(lines=st.lists(st.text(), max_size=5), jsonl=st.booleans())
 def test_any_text_is_rows_or_faults_and_never_an_exception(
     *, lines: list[str], jsonl: bool

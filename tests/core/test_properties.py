@@ -36,6 +36,7 @@ from tests.builders import (
     no_answer,
 )
 from tests.core.lives import Life, alive_until, day, dead
+from tests.core.searching import searched
 
 _durations = st.timedeltas(timedelta(), 90 * DAY)
 _instants = st.timedeltas(-110 * DAY, 100 * DAY).map(lambda ahead: NOW + ahead)
@@ -114,6 +115,7 @@ _incidents = st.builds(
 )
 
 
+@searched
 @given(
     st.lists(st.floats(0.001, 10), min_size=1, max_size=60),
     st.floats(0, 70),
@@ -137,6 +139,7 @@ def test_one_deadline_is_one_notice_a_rung_at_any_rhythm(
     assert len(told) <= len(set(leads))
 
 
+@searched
 @given(
     st.lists(
         st.tuples(st.floats(0.01, 4), st.sampled_from(["alive", "dead", "nothing"])),
@@ -164,6 +167,7 @@ def test_one_deadline_is_one_notice_a_rung_through_deaths_and_outages(
     assert len(rungs) == len(set(rungs))
 
 
+@searched
 @given(_incidents | st.none(), _observations, _expectations, _rules, _instants)
 def test_a_second_step_at_the_same_instant_says_nothing(
     incident: Incident | None,
@@ -183,6 +187,7 @@ def test_a_second_step_at_the_same_instant_says_nothing(
         assert first.notice.number == incident.notices + 1
 
 
+@searched
 @given(_incidents, _instants, _rules)
 def test_unknown_leaves_every_incident_as_it_was(
     incident: Incident, now: datetime, rule: Rule
@@ -191,6 +196,7 @@ def test_unknown_leaves_every_incident_as_it_was(
     assert advance(incident, unknown, rule, now) == Step(incident)
 
 
+@searched
 @given(
     seen=_observations,
     incident=_incidents | st.none(),
@@ -216,6 +222,7 @@ def test_the_next_look_is_always_ahead_and_never_later_than_check_every(
     assert turn is None or turn > asked_at
 
 
+@searched
 @given(st.lists(st.booleans(), max_size=30), st.floats(0.1, 0.99), _faults)
 def test_single_false_alarms_between_good_looks_never_open_an_incident(
     alarms: list[bool], share: float, fault: Code
@@ -232,6 +239,7 @@ def test_single_false_alarms_between_good_looks_never_open_an_incident(
     assert life.incident is None
 
 
+@searched
 @given(_observations, st.lists(_looks, max_size=6), _expectations, _rules, _instants)
 def test_no_combination_of_fields_is_an_exception(
     seen: Observation,
@@ -252,6 +260,7 @@ def test_no_combination_of_fields_is_an_exception(
         )
 
 
+@searched
 @given(_looks, _expectations, _rules, _instants)
 def test_a_first_look_confirms_no_sudden_death(
     look: Look, expected: Expected, rule: Rule, now: datetime
@@ -303,6 +312,7 @@ _hours = st.none() | st.builds(
 )
 
 
+@searched
 @given(_pendings, _hours, _instants)
 def test_whatever_waits_is_asked_again_ahead(
     entry: Pending, hours: Hours | None, now: datetime

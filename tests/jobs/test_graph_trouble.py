@@ -9,6 +9,7 @@ from sqlalchemy import text, update
 from monitor.core.observation import Look
 from monitor.core.policy import Rule
 from monitor.core.tokens import Cause
+from monitor.core.verdict import Severity
 from monitor.errors import UnavailableError
 from monitor.jobs.court import Court
 from monitor.sandbox.faults import FAULTS
@@ -122,7 +123,7 @@ async def test_a_throttled_app_rests_for_the_named_time_and_the_others_go_on(
         apps=(acme, ADS),
     )
     tally = await home.check()
-    assert tally.by_severity["ok"] >= 10
+    assert tally.by_severity[Severity.OK] >= 10
     states = await home.store.apps.states(["1", "2"])
     assert states["1"].pause_cause == Cause.THROTTLED
     assert states["1"].paused_until == home.clock() + 19 * MINUTE
@@ -210,7 +211,7 @@ async def test_a_token_we_cannot_judge_spoils_no_other(house: Builder) -> None:
     preside(home, StumblingCourt)
     tally = await home.check()
     assert (tally.looked, tally.conclusive, tally.failed) == (50, 49, 0)
-    assert tally.by_severity["ok"] == 49
+    assert tally.by_severity[Severity.OK] == 49
     assert (await home.view("bad")).inconclusive_cause == "internal"
     history = await home.store.reports.history((await home.view("bad")).row_id)
     assert [row["answer"] for row in history] == [

@@ -11,7 +11,7 @@ BOSS = "boss@bakery.example"
 async def told(home: House, start: datetime) -> list[tuple[int, str, str]]:
     """Day, reader and reason of everything that was sent."""
     rows = await home.store.reports.entries(state="sent")
-    rows.sort(key=lambda row: row["settled_at"])
+    rows.sort(key=lambda row: (row["settled_at"], row["recipient"]))
     return [
         ((row["settled_at"] - start).days, row["recipient"], row["reason"])
         for row in rows

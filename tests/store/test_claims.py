@@ -94,7 +94,7 @@ async def test_claims_of_two_processes_never_overlap(
 ) -> None:
     await store.inventory.import_rows((a_row(f"t-{n}") for n in range(300)), NOW)
     workers = [
-        subprocess.Popen(
+        subprocess.Popen(  # noqa: ASYNC220 - both are to run by themselves
             [sys.executable, "-c", _CLAIM, database_url],
             stdout=subprocess.PIPE,
             text=True,

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from monitor.store import Store
 from monitor.store.claims import Claim
 from monitor.store.codec import encode
 from monitor.store.entries import Entry
-from monitor.store.records import Judgement, Owner
+from monitor.store.records import Owner
 from monitor.store.rest import known_print
 from tests.store.builders import (
     ALIVE,
@@ -104,14 +105,8 @@ async def test_history_has_a_row_only_when_the_answer_differs(store: Store) -> N
 class SpeechlessCourt(Court):
     """Judges, and cannot say what is to be told."""
 
-    def plan(
-        self,
-        owner: Owner,
-        judgement: Judgement,
-        incident_id: str,
-        reached: frozenset[str],
-    ) -> list[Entry]:
-        raise ZeroDivisionError
+    def plan(self, owner: Owner, *judged: Any) -> list[Entry]:
+        raise ZeroDivisionError(owner.id, judged)
 
 
 async def test_a_death_is_recorded_with_its_incident_and_its_letter_or_not_at_all(

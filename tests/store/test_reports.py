@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from monitor.core.tokens import Cause, Inconclusive
+from monitor.core.tokens import Answer, Cause, Inconclusive
 from monitor.store import Store
 from monitor.store.reports import TokenFilter
 from tests.store.builders import (
@@ -115,7 +115,8 @@ async def test_retrying_hurries_what_waits_and_reopens_what_was_refused(
 async def test_history_is_forgotten_but_never_the_newest_answer(store: Store) -> None:
     await store.inventory.import_rows([a_row("a"), a_row("b")], NOW)
     down = Inconclusive(Cause.UNREACHABLE)
-    for n, answer in enumerate((ALIVE, down, REVOKED, ALIVE)):
+    answers: list[Answer] = [ALIVE, down, REVOKED, ALIVE]
+    for n, answer in enumerate(answers):
         await look(store, answer, "a", at=NOW + n * DAY)
     await look(store, ALIVE, "b")
     horizon = NOW + 2 * DAY + HOUR

@@ -1,4 +1,4 @@
-"""Secrets at rest: what opens them, what never does, and that nothing else holds them."""
+"""Secrets at rest: what opens them, what never does, and who else holds them."""
 
 import base64
 from pathlib import Path
@@ -89,6 +89,12 @@ async def test_swapped_secrets_are_unreadable_and_not_somebody_elses(
     assert "EAAB" not in repr(a)
 
 
+def everything_in(folder: Path) -> bytes:
+    files = [path for path in folder.iterdir() if path.is_file()]
+    assert {"monitor.db", "monitor.db-wal"} <= {path.name for path in files}
+    return b"".join(path.read_bytes() for path in files)
+
+
 async def test_no_secret_lies_in_the_files_in_any_spelling(
     store: Store, tmp_path: Path
 ) -> None:
@@ -97,9 +103,7 @@ async def test_no_secret_lies_in_the_files_in_any_spelling(
     await store.inventory.import_rows(inventory, NOW)
     again = [a_row(f"t-{n}", token=f"{each}y") for n, each in enumerate(secrets)]
     await store.inventory.import_rows(again, NOW)
-    files = [path for path in tmp_path.iterdir() if path.is_file()]
-    assert {"monitor.db", "monitor.db-wal"} <= {path.name for path in files}
-    kept = b"".join(path.read_bytes() for path in files)
+    kept = everything_in(tmp_path)
     assert b"ann@bakery.example" in kept, "the search finds what is there"
     for secret in secrets:
         raw = secret.encode()
