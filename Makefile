@@ -32,11 +32,12 @@ test: $(VENV)/.dev ## every test
 	@$(BIN)/coverage report --fail-under=90
 	@$(BIN)/coverage report --include='monitor/core/*' --fail-under=100
 
-check: $(VENV)/.dev ## lint, format, types, import contracts
+check: $(VENV)/.dev ## lint, format, types, import contracts, Dockerfile
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@if test -x $(BIN)/hadolint; then $(BIN)/hadolint Dockerfile; else echo "hadolint: none for this platform"; fi
 
 fix: $(VENV)/.dev ## let the machines mend style
 	@$(BIN)/ruff check --fix .

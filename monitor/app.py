@@ -24,7 +24,7 @@ from monitor.notify.email import Mailer
 from monitor.notify.server import Server, Tls
 from monitor.probe.meta import MetaProbe
 from monitor.store import Store, connect
-from monitor.store.database import only_daemon
+from monitor.store.database import only_daemon, sqlite_path
 from monitor.store.seal import Key, Keyring
 
 _LONGEST_ATTEMPT: Final = timedelta(seconds=120)
@@ -133,6 +133,20 @@ def server_of(settings: Settings) -> Server:
     )
 
 
+def check_settings(settings: Settings) -> None:
+    """Refuse what `run` could not work with, beyond the configuration's own faults.
+
+    Raises:
+        ConfigurationError: A template, a certificate file or the database's kind.
+    """
+    try:
+        sqlite_path(settings.database.get_secret_value())
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{settings.source}: {error}") from None
+    composer_of(settings)
+    server_of(settings).context()
+
+
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[Store]:
     """The store alone, for commands that only read or write it."""
@@ -146,6 +160,7 @@ async def open_house(
     settings: Settings, now: Callable[[], datetime] = clock
 ) -> AsyncIterator[House]:
     """The whole house, for commands that ask or tell."""
+    check_settings(settings)
     composer = composer_of(settings)
     server = server_of(settings)
     charter = charter_of(settings)
@@ -176,6 +191,7 @@ class Daemon:
         self._settings = settings
         self._level = level
         self._next: Settings | None = None
+        self._reloading: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._turn = asyncio.Event()
         """Set when the house at hand is to be left: to stop, or for a new one."""
@@ -210,11 +226,17 @@ class Daemon:
         self._turn.set()
 
     def reload(self) -> None:
-        """Take up a changed configuration; a broken one changes nothing."""
+        """Take up a changed configuration; one we cannot work with changes nothing."""
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+
+    async def _reload(self) -> None:
         try:
             settings = self._load()
-            composer_of(settings)
             _same_database(self._settings, settings)
+            check_settings(settings)
+            async with open_store(settings):
+                pass  # its keys open the database
         except OperatorError as error:
             log.error("reload.refused", faults=str(error).splitlines())
             return

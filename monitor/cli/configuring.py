@@ -29,10 +29,10 @@ def config() -> None:
 @click.pass_context
 def config_check(ctx: click.Context) -> None:
     """Name every fault at once, each with file, line and column."""
-    from monitor.app import composer_of
+    from monitor.app import check_settings
 
     settings = load_settings(ctx)
-    composer_of(settings)
+    check_settings(settings)
     click.echo(
         f"{settings.source}: fine: {len(settings.apps)} apps, "
         f"{len(settings.rules)} policies, {len(settings.keys)} keys"

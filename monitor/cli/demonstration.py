@@ -162,10 +162,11 @@ async def _rows(house: House) -> AsyncIterator[dict[str, object]]:
 
 def _show_letters(out: Path, letters: list[Path]) -> None:
     texts = [path for path in letters if path.suffix == ".txt"]
-    longest = max(texts, key=lambda path: path.stat().st_size, default=None)
-    if longest is not None:
-        terminal().rule(f"one of the letters: {longest}")
-        click.echo(longest.read_text(encoding="utf-8"))
+    of_owners = [path for path in texts if "-ops-" not in path.name]
+    shortest = min(of_owners, key=lambda path: path.stat().st_size, default=None)
+    if shortest is not None:
+        terminal().rule(f"one of the letters: {shortest}")
+        click.echo(shortest.read_text(encoding="utf-8"))
         terminal().rule()
     for path in texts:
         click.echo(f"  {path}")

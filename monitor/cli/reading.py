@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _LATE: Final = timedelta(minutes=15)
 """A token due for longer than this, while its app may be asked, is overdue."""
+_BLIND_AFTER: Final = timedelta(hours=1)
+"""An app that fails so long is more than a passing trouble."""
 _PULSE_MISSED: Final = timedelta(minutes=1)
 
 
@@ -61,7 +63,9 @@ async def _status(
 
     counts = await store.reports.counts(now)
     total, checked, unknown, never, suspected, oldest, due, _ = counts["coverage"]
-    apps = [_app(row, now) for row in await store.reports.app_rows()]
+    rows = await store.reports.app_rows()
+    apps = [_app(row, now) for row in rows]
+    blind = [row["id"] for row in rows if _blind(row, now)]
     resting = [app["id"] for app in apps if app["paused_until"] is not None]
     overdue = await store.reports.overdue(now - _LATE, resting)
     codes: dict[str, int] = {}
@@ -107,7 +111,10 @@ async def _status(
             "deliver_at": instant(await store.outbox.next_due()),
         },
     }
-    state["ailments"] = _ailments(settings, state, beat_at, now)
+    state["ailments"] = [
+        *_ailments(settings, state, beat_at, now),
+        *(f"app {app_id} could not be asked for an hour or more" for app_id in blind),
+    ]
     return state
 
 
@@ -123,6 +130,14 @@ def _app(row: dict[str, Any], now: datetime) -> dict[str, Any]:
         "usage_percent": row["usage_percent"],
         "api_version": row["api_version"],
     }
+
+
+def _blind(row: dict[str, Any], now: datetime) -> bool:
+    """Whether an app rests for its failures, and Meta knew it last an hour ago."""
+    until, proved_at = row["paused_until"], row["proved_at"]
+    if until is None or row["pause_cause"] == "throttled" or row["rejected_at"]:
+        return False
+    return proved_at is None or now - proved_at >= _BLIND_AFTER
 
 
 def _ailments(

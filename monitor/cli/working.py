@@ -83,7 +83,8 @@ async def _looks(
 def _say(tally: "Tally") -> None:
     counts = severities(tally.by_severity)
     looked = f"looked at {counted(tally.looked, 'token')}"
-    click.echo(f"{looked}: {counts}" if counts else looked)
+    if tally.looked or not tally.unasked:
+        click.echo(f"{looked}: {counts}" if counts else looked)
     if tally.suspected:
         click.echo(
             f"{tally.suspected} under suspicion: the next look, after confirm_after, "

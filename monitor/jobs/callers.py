@@ -1,6 +1,7 @@
 """Callers: whether each app may be asked now, and what its failures mean."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -189,7 +190,7 @@ class AppDesk:
         await self._rest(trouble)
         now = self._clock()
         await self._store.apps.note(self.id, rejected_at=now)
-        await self._matter((Code.CALLER_REJECTED,), {"detail": trouble.detail}, now)
+        await self._matter((Code.CALLER_REJECTED,), _graph_code(trouble.detail), now)
         log.error("caller.rejected", app=self.id, detail=trouble.detail)
 
     async def _note_proof(self, at: datetime) -> None:
@@ -291,3 +292,12 @@ class Desks:
         """Remember what the sweep taught."""
         for desk in self._desks.values():
             await desk.close()
+
+
+def _graph_code(detail: str) -> dict[str, str]:
+    """Graph's own numbers for a refusal, as the operator's letter names them."""
+    found = re.search(r"error (\d+)(?:/(\d+))?", detail)
+    if found is None:
+        return {}
+    code, subcode = found.groups()
+    return {"code": code} | ({"subcode": subcode} if subcode else {})

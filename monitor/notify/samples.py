@@ -30,7 +30,7 @@ _DETAILS: Final = {
     Code.SCOPES_MISSING: ("pages_manage_posts",),
     Code.SCOPES_EXCESS: ("ads_management", "business_management"),
     Code.TARGETS_MISSING: ("pages_manage_posts:1045551234",),
-    Code.WRONG_KIND: ("user",),
+    Code.WRONG_KIND: ("user", "page"),
 }
 _FACTS: Final = {
     Code.CALLER_REJECTED: {"code": "190", "cause": "caller"},

@@ -45,7 +45,9 @@ async def add_entries(
     """
     if not entries:
         return
-    plan = sqlite.insert(outbox).prefix_with("OR REPLACE")
+    plan = sqlite.insert(outbox).on_conflict_do_nothing(
+        index_elements=["incident_id", "number", "recipient"]
+    )
     await connection.execute(
         plan,
         [

@@ -217,3 +217,15 @@ async def test_whoever_was_warned_of_a_date_hears_that_it_was_moved(
     await home.store.inventory.import_rows([row], home.clock())
     await home.live(HOUR)
     assert await home.entries() == [(ANN, "opened", "sent"), (ANN, "resolved", "sent")]
+
+
+async def test_two_quick_looks_have_a_fresh_proof_of_the_caller_between_them(
+    house: Builder,
+) -> None:
+    home = await house(a_token(), rule=Rule(confirm_after=3 * MINUTE))
+    home.graph.set_state("north", "revoked")
+    await home.check()
+    home.clock.advance(3 * MINUTE)
+    assert (await home.check()).notices == 1
+    kinds = [call.kind for call in home.graph.calls]
+    assert len(kinds) == 4, "each look after a proof of its own"

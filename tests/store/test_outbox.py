@@ -129,6 +129,9 @@ async def test_planning_twice_is_planning_once(store: Store) -> None:
     await plan(store, an_entry())
     await plan(store)
     assert await states(store) == [(ANN, 1, "waiting", None)]
+    await sealed_pass(store)
+    await plan(store, an_entry())
+    assert await states(store) == [(ANN, 1, "sealed", None)]
 
 
 async def test_a_later_notice_outlives_the_earlier_of_the_same_reader_only(

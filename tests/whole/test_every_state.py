@@ -88,7 +88,7 @@ class Fleet(NamedTuple):
     place: Place
     graph: Graph
     post: Mailbox
-    count: int
+    size: int
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +124,9 @@ def test_a_fleet_is_judged_confirmed_and_told_once(fleet: Fleet) -> None:
     place, post = fleet.place, fleet.post
 
     first = place.run("check", code=1)
-    assert f"looked at {fleet.count} tokens" in first.stdout
+    assert f"looked at {fleet.size} tokens" in first.stdout
     rows = place.tokens()
-    assert len(rows) == fleet.count
+    assert len(rows) == fleet.size
     assert by_state(rows) == {s: {e.first} for s, e in EXPECTED.items()}
     assert all(row["last_checked_at"] for row in rows.values())
     unsure = {i.rpartition("-")[0] for i, r in rows.items() if r["inconclusive_cause"]}
