@@ -88,7 +88,7 @@ def outbox_retry(ctx: click.Context, entry_id: str, author: str | None) -> None:
         async with open_store(settings) as store:
             if not await store.reports.entries(entry_id=entry_id):
                 raise UnknownIdError(f"no entry or letter has the id {entry_id!r}")
-            found = await store.reports.retry(entry_id, author_name(author), clock())
+            found = await store.hand.retry(entry_id, author_name(author), clock())
         if found:
             click.echo(f"{entry_id}: due now; `token-monitor deliver` or the daemon")
         else:
@@ -153,7 +153,7 @@ def _silence(
             unknown = [each for each in ids if each not in known]
             if unknown:
                 raise UnknownIdError(f"no token has the id {', '.join(unknown)}")
-            await store.reports.silence(ids, until, author, reason, clock())
+            await store.hand.silence(ids, until, author, reason, clock())
 
     wait_for(work())
 

@@ -23,7 +23,7 @@ from monitor.jobs.together import together
 from monitor.probe.meta import MetaProbe, MetaWorker
 from monitor.store import Store
 from monitor.store.claims import Claim
-from monitor.store.records import Recorded
+from monitor.store.judging import Recorded
 
 GROUP: Final = 1000
 """The most tokens recorded in one transaction."""

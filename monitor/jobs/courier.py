@@ -29,8 +29,8 @@ from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
 from monitor.notify.headers import UnwritableError
 from monitor.store import Store
-from monitor.store.outbox import Pass, Sealed, Waiter, copies
 from monitor.store.settlement import Complaint, channel_pause, put_back, settle
+from monitor.store.waiters import Pass, Sealed, Waiter, copies
 
 LINES: Final = 4
 """Letters under way at once, each over a connection of its own."""

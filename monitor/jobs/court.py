@@ -15,7 +15,7 @@ from monitor.jobs.charter import Charter
 from monitor.jobs.planning import token_entries
 from monitor.store.codec import encode
 from monitor.store.entries import Entry
-from monitor.store.records import Judgement, Owner, Record
+from monitor.store.judging import Judgement, Owner, Record
 
 _SPREAD: Final = (0.9, 1.0)
 

@@ -11,7 +11,7 @@ from monitor.core.verdict import Audience, Finding, Severity, Verdict
 from monitor.jobs.charter import App, Charter
 from monitor.store.apps import PlanMatter
 from monitor.store.entries import Entry
-from monitor.store.records import Judgement, Owner
+from monitor.store.judging import Judgement, Owner
 
 OPERATOR_PRODUCT: Final = "token-monitor"
 """What the operator's letters name first."""

@@ -13,7 +13,7 @@ from monitor.core.incident import Incident, Reason, Step
 from monitor.core.tokens import Code
 from monitor.store.codec import decode_incident, encode
 from monitor.store.entries import Entry, add_entries, close_entries, reached
-from monitor.store.records import new_id
+from monitor.store.group import new_id
 from monitor.store.tables import apps, incidents, tokens
 from monitor.store.transactions import Database
 

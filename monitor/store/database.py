@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from monitor.errors import AlreadyRunningError, ConfigurationError, UnavailableError
 from monitor.store.apps import Apps
 from monitor.store.claims import Claims
+from monitor.store.hand import Hand
 from monitor.store.inventory import Inventory
 from monitor.store.outbox import Outbox
 from monitor.store.records import Records
@@ -52,6 +53,7 @@ class Store:
     outbox: Outbox
     apps: Apps
     reports: Reports
+    hand: Hand
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -79,6 +81,7 @@ async def connect(url: str, keyring: Keyring) -> AsyncIterator[Store]:
             Outbox(database),
             Apps(database),
             Reports(database),
+            Hand(database),
         )
     finally:
         await database.close()
@@ -87,6 +90,8 @@ async def connect(url: str, keyring: Keyring) -> AsyncIterator[Store]:
 def _open(url: str) -> Database:
     parsed = _parsed(url)
     path = Path(parsed.database or "")
+    if path.is_dir():
+        raise UnavailableError(f"{path}: is a folder; the database is a file")
     try:
         _make_file(path)
     except OSError as error:
@@ -191,10 +196,20 @@ async def _with_schema(database: Database) -> None:
         raise UnavailableError(
             f"{error}; is it a SQLite file of ours, on a disk with room?"
         ) from None
+    _refuse_later(revision)
     if revision != HEAD:
         raise ConfigurationError(
             f"the database has schema {revision}, this release needs {HEAD}: "
             "run `token-monitor db upgrade`"
+        )
+
+
+def _refuse_later(revision: str | None) -> None:
+    """Revisions are numbered upwards: a higher one is a later release's work."""
+    if revision is not None and revision.isdecimal() and revision > HEAD:
+        raise ConfigurationError(
+            f"the database has schema {revision}, made by a later release; this one "
+            f"knows {HEAD}: run the later release, or restore a copy made before it"
         )
 
 
@@ -235,6 +250,7 @@ async def upgrade_database(url: str) -> tuple[str | None, str]:
     try:
         async with database.write() as connection:
             before = await connection.run_sync(_revision)
+            _refuse_later(before)
             if before != HEAD:
                 await connection.run_sync(upgrade)
     finally:

@@ -1,190 +1,29 @@
 """The outbox: entries wait, pass the gate, are sealed into letters, and are settled."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, exists, insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.delivery import Drop, Item, Passage, Role, Wait, Waiting
-from monitor.core.incident import Incident
-from monitor.core.observation import Observation
-from monitor.core.schedule import Urgency
-from monitor.core.tokens import Expected
+from monitor.core.delivery import Drop, Item, Passage, Wait, Waiting
 from monitor.store.codec import (
-    decode_incident,
-    decode_item,
-    decode_known,
-    decode_labels,
     encode,
-    split_list,
 )
-from monitor.store.tables import apps, incidents, letters, outbox, tokens
+from monitor.store.tables import letters, outbox
 from monitor.store.transactions import AnyRow, Database
-
-
-@dataclass(frozen=True, slots=True)
-class Waiter:
-    """An entry before the gate, with the present state of what it speaks of."""
-
-    id: str
-    incident_id: str
-    recipient: str
-    role: Role
-    product: str
-    name: str | None
-    cc: str
-    locale: str | None
-    timezone: str | None
-    item: Item
-    planned_at: datetime
-    looked_at: datetime | None
-    asked_look_at: datetime | None
-    newer_notice: bool
-    incident: Incident
-    token_row: int | None
-    expected: Expected | None
-    """`None`: the entry concerns no token, or the token is gone."""
-    labels: Mapping[str, str]
-    observation: Observation
-    owner_email: str | None
-    last_checked_at: datetime | None
-    next_check_at: datetime | None
-    silenced_until: datetime | None
-    app_paused_until: datetime | None
-    app_rejected: bool
-
-    @property
-    def group(self) -> tuple[str, str, str, str]:
-        """What must be equal for entries to share a letter."""
-        return (self.recipient, self.product, self.role, self.cc)
-
-
-Review: TypeAlias = Callable[[Waiter], tuple[Item, Passage]]
-"""The gate over a waiter: the item as it is true now, and whether it may go."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A letter one courier has in hand until its lease ends."""
-
-    id: str
-    message_id: str
-    fence: int
-    attempts: int
-    first_attempt_at: datetime | None
-    in_doubt: bool
-    waiters: tuple[Waiter, ...]
-    references: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Pass:
-    """What a pass of the gate did."""
-
-    sealed: int = 0
-    dropped: int = 0
-    owed: tuple[int, ...] = ()
-    """Rows of the tokens that owe a last look."""
-    last_reader: str | None = None
-    """Where the next pass goes on; `None`: no reader was left."""
-
-
-_newer = outbox.alias("newer")
-
-
-def _waiters() -> Select[Any]:
-    newer = exists().where(
-        _newer.c.incident_id == outbox.c.incident_id,
-        _newer.c.recipient == outbox.c.recipient,
-        _newer.c.number > outbox.c.number,
-        _newer.c.state != "dropped",
-    )
-    return select(
-        outbox,
-        newer.label("newer_notice"),
-        incidents.c.state.label("incident_state"),
-        tokens.c.id.label("token_id"),
-        tokens.c.kind,
-        tokens.c.user_id,
-        tokens.c.profile_id,
-        tokens.c.labels,
-        tokens.c.known,
-        tokens.c.life_seen_at,
-        tokens.c.verified_at,
-        tokens.c.owner_email,
-        tokens.c.last_checked_at,
-        tokens.c.next_check_at,
-        tokens.c.silenced_until,
-        apps.c.paused_until,
-        apps.c.rejected_at,
-    ).select_from(
-        outbox.join(incidents, incidents.c.id == outbox.c.incident_id)
-        .outerjoin(tokens, tokens.c.row_id == outbox.c.token_row)
-        .outerjoin(apps, apps.c.id == outbox.c.app_id)
-    )
-
-
-def _waiter(row: AnyRow) -> Waiter:
-    gone = row.token_id is None
-    expected = None
-    if not gone:
-        expected = Expected(row.app_id, row.kind, row.user_id, row.profile_id)
-    return Waiter(
-        id=row.id,
-        incident_id=row.incident_id,
-        recipient=row.recipient,
-        role=Role(row.role),
-        product=row.product,
-        name=row.name,
-        cc=row.cc,
-        locale=row.locale,
-        timezone=row.timezone,
-        item=decode_item(row.item),
-        planned_at=row.planned_at,
-        looked_at=row.looked_at,
-        asked_look_at=row.asked_look_at,
-        newer_notice=bool(row.newer_notice),
-        incident=decode_incident(row.incident_state),
-        token_row=row.token_row,
-        expected=expected,
-        labels={} if gone else decode_labels(row.labels),
-        observation=Observation(
-            decode_known(row.known), row.verified_at, row.life_seen_at
-        ),
-        owner_email=row.owner_email,
-        last_checked_at=row.last_checked_at,
-        next_check_at=row.next_check_at,
-        silenced_until=row.silenced_until,
-        app_paused_until=row.paused_until,
-        app_rejected=row.rejected_at is not None,
-    )
-
-
-_WAIT_ON: Final = (
-    update(outbox)
-    .where(outbox.c.id == bindparam("key"))
-    .values(
-        state="waiting",
-        letter_id=None,
-        waits_for=bindparam("why"),
-        due_at=bindparam("until"),
-        asked_look_at=bindparam("asked"),
-    )
+from monitor.store.waiters import (
+    Pass,
+    Review,
+    Sealed,
+    Waiter,
+    select_waiters,
+    waiter_of,
 )
-_ASK_LOOK: Final = (
-    update(outbox)
-    .where(outbox.c.id == bindparam("key"))
-    .values(asked_look_at=bindparam("asked"))
-)
-_DROP: Final = (
-    update(outbox)
-    .where(outbox.c.id == bindparam("key"))
-    .values(state="dropped", dropped_for=bindparam("why"), settled_at=bindparam("when"))
-)
+from monitor.store.waits import drop, hold, owe_looks, wait_on
+
 _SEAL: Final = (
     update(outbox)
     .where(outbox.c.id == bindparam("key"))
@@ -250,8 +89,8 @@ class Outbox:
                     waiting.append((waiter, Wait(Waiting.GROUP, later)))
                 else:
                     ready.setdefault(waiter.group, []).append((waiter, item))
-            done.owed = await _wait_on(connection, waiting, now, lease)
-            done.dropped = await _drop(connection, dropped, now)
+            done.owed = await wait_on(connection, waiting, now, lease)
+            done.dropped = await drop(connection, dropped, now)
             done.sealed = await _seal(connection, ready, now, domain)
         return done
 
@@ -296,11 +135,11 @@ class Outbox:
                         dropped.append((waiter, passage))
                     else:
                         kept.append(waiter)
-                await _drop(connection, dropped, now)
-                if sealed.attempts and _owe_looks(waiting):
-                    await _hold(connection, sealed.id, waiting, now, lease)
+                await drop(connection, dropped, now)
+                if sealed.attempts and owe_looks(waiting):
+                    await hold(connection, sealed.id, waiting, now, lease)
                     continue
-                await _wait_on(connection, waiting, now, lease)
+                await wait_on(connection, waiting, now, lease)
                 if kept:
                     return _with_waiters(sealed, kept)
                 await connection.execute(
@@ -314,11 +153,11 @@ class Outbox:
         due = select(letters.c.id).where(
             letters.c.state == "open", letters.c.due_at <= now, ~letters.c.in_doubt
         )
-        query = _waiters().where(
+        query = select_waiters().where(
             outbox.c.letter_id.in_(due), outbox.c.state == "sealed"
         )
         async with self._database.read() as connection:
-            waiters = [_waiter(row) for row in await connection.execute(query)]
+            waiters = [waiter_of(row) for row in await connection.execute(query)]
         passages = [(waiter, review(waiter)[1]) for waiter in waiters]
         return tuple(
             waiter.token_row
@@ -378,7 +217,7 @@ async def _due(
         return [], None
     # What waits only for its group leaves with the group.
     query = (
-        _waiters()
+        select_waiters()
         .where(
             outbox.c.state == "waiting",
             or_(due, outbox.c.waits_for == Waiting.GROUP),
@@ -387,104 +226,7 @@ async def _due(
         .order_by(outbox.c.planned_at, outbox.c.id)
     )
     rows = await connection.execute(query)
-    return [_waiter(row) for row in rows], readers[-1]
-
-
-async def _wait_on(
-    connection: AsyncConnection,
-    waiting: Sequence[tuple[Waiter, Wait]],
-    now: datetime,
-    lease: timedelta,
-) -> tuple[int, ...]:
-    """Note what entries wait for; make due the tokens that owe a look."""
-    if not waiting:
-        return ()
-    values = [
-        {
-            "key": waiter.id,
-            "why": wait.why,
-            "until": wait.until,
-            "asked": _asked_look_at(waiter, wait, now),
-        }
-        for waiter, wait in waiting
-    ]
-    await connection.execute(_WAIT_ON, values)
-    return await _make_due(connection, waiting, now, lease)
-
-
-def _owe_looks(waiting: Sequence[tuple[Waiter, Wait]]) -> bool:
-    return any(wait.why is Waiting.LOOK for _, wait in waiting)
-
-
-def _asked_look_at(waiter: Waiter, wait: Wait, now: datetime) -> datetime | None:
-    """When the look was asked for that is still to be taken; `now`: another one."""
-    asked, tried = waiter.asked_look_at, waiter.last_checked_at
-    if wait.why is not Waiting.LOOK or waiter.token_row is None:
-        return asked
-    taken = asked is not None and tried is not None and tried >= asked
-    return now if asked is None or taken else asked
-
-
-async def _hold(
-    connection: AsyncConnection,
-    letter_id: str,
-    waiting: Sequence[tuple[Waiter, Wait]],
-    now: datetime,
-    lease: timedelta,
-) -> None:
-    """Let a letter wait as a whole, as it is, for the looks that it owes."""
-    until = min(wait.until for _, wait in waiting)
-    await connection.execute(
-        update(letters)
-        .where(letters.c.id == letter_id)
-        .values(attempt_until=None, due_at=until, waits_for=Waiting.LOOK)
-    )
-    await connection.execute(
-        _ASK_LOOK,
-        [
-            {"key": waiter.id, "asked": _asked_look_at(waiter, wait, now)}
-            for waiter, wait in waiting
-        ],
-    )
-    await _make_due(connection, waiting, now, lease)
-
-
-async def _make_due(
-    connection: AsyncConnection,
-    waiting: Sequence[tuple[Waiter, Wait]],
-    now: datetime,
-    lease: timedelta,
-) -> tuple[int, ...]:
-    """Make due the tokens that owe a look; returns their rows."""
-    owed = dict.fromkeys(
-        waiter.token_row
-        for waiter, wait in waiting
-        if wait.why is Waiting.LOOK and waiter.token_row is not None
-    )
-    if owed:
-        await connection.execute(
-            update(tokens)
-            .where(
-                tokens.c.row_id.in_(list(owed)),
-                # Anything nearer may be claimed at this moment, or is due by itself.
-                tokens.c.next_check_at > now + lease,
-            )
-            .values(next_check_at=now, urgency=int(Urgency.LOOK_OWED))
-        )
-    return tuple(owed)
-
-
-async def _drop(
-    connection: AsyncConnection,
-    dropped: Sequence[tuple[Waiter, Drop]],
-    now: datetime,
-) -> int:
-    if dropped:
-        await connection.execute(
-            _DROP,
-            [{"key": waiter.id, "why": why, "when": now} for waiter, why in dropped],
-        )
-    return len(dropped)
+    return [waiter_of(row) for row in rows], readers[-1]
 
 
 async def _seal(
@@ -545,11 +287,11 @@ async def _take(
 
 async def _load(connection: AsyncConnection, row: AnyRow) -> Sealed:
     rows = await connection.execute(
-        _waiters()
+        select_waiters()
         .where(outbox.c.letter_id == row.id, outbox.c.state == "sealed")
         .order_by(outbox.c.planned_at, outbox.c.id)
     )
-    waiters = tuple(_waiter(each) for each in rows)
+    waiters = tuple(waiter_of(each) for each in rows)
     return Sealed(
         row.id,
         row.message_id,
@@ -596,8 +338,3 @@ async def _references(
     for incident_id, message_id in await connection.execute(query):
         firsts.setdefault(incident_id, message_id)
     return tuple(dict.fromkeys(firsts.values()))[:_MOST_REFERENCES]
-
-
-def copies(waiters: Sequence[Waiter]) -> tuple[str, ...]:
-    """Whom a letter goes to as a copy; the same for all of its entries."""
-    return split_list(waiters[0].cc) if waiters else ()

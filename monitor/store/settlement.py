@@ -20,9 +20,9 @@ from monitor.core.delivery import (
 from monitor.core.incident import settled
 from monitor.store.apps import Advance, PlanMatter, advance_matter
 from monitor.store.codec import decode_incident, encode
-from monitor.store.outbox import Sealed
 from monitor.store.tables import incidents, letters, marks, outbox, tokens
 from monitor.store.transactions import Database
+from monitor.store.waiters import Sealed
 
 CHANNEL = "channel"
 

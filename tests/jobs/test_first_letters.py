@@ -148,7 +148,7 @@ async def test_sudden_news_goes_soon_after_meta_is_back(house: Builder) -> None:
 async def test_silence_stops_letters_and_not_judgement(house: Builder) -> None:
     home = await house(a_token())
     now = home.clock()
-    await home.store.reports.silence(["north"], now + DAY, "ops", "moving", now)
+    await home.store.hand.silence(["north"], now + DAY, "ops", "moving", now)
     home.graph.set_state("north", "revoked")
     await home.live(23 * HOUR)
     assert home.subjects() == []
@@ -161,10 +161,10 @@ async def test_silence_stops_letters_and_not_judgement(house: Builder) -> None:
 async def test_ending_a_silence_early_lets_the_letter_go(house: Builder) -> None:
     home = await house(a_token())
     now = home.clock()
-    await home.store.reports.silence(["north"], now + DAY, "ops", "moving", now)
+    await home.store.hand.silence(["north"], now + DAY, "ops", "moving", now)
     home.graph.set_state("north", "revoked")
     await home.live(HOUR)
-    await home.store.reports.silence(["north"], None, "ops", None, home.clock())
+    await home.store.hand.silence(["north"], None, "ops", None, home.clock())
     await home.live(10 * MINUTE)
     assert len(home.subjects(ANN)) == 1
 

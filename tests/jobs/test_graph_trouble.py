@@ -14,7 +14,7 @@ from monitor.errors import UnavailableError
 from monitor.jobs.court import Court
 from monitor.sandbox.faults import FAULTS
 from monitor.sandbox.scenario import AppPlan
-from monitor.store.records import Judgement, Record
+from monitor.store.judging import Judgement, Record
 from monitor.store.tables import tokens
 from tests.jobs.house import (
     ACME,

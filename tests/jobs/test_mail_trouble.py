@@ -60,7 +60,7 @@ async def test_a_refused_letter_can_be_tried_again_by_hand(house: Builder) -> No
     await home.deliver()
     home.mailbox.accept(ANN)
     (row,) = await home.store.reports.entries(state="refused")
-    assert await home.store.reports.retry(row["id"], "ops", home.clock()) == 1
+    assert await home.store.hand.retry(row["id"], "ops", home.clock()) == 1
     await home.live(10 * MINUTE)
     assert len(home.letters(ANN)) == 1
 

@@ -15,8 +15,8 @@ from monitor.jobs import App, Charter
 from monitor.jobs.court import Court
 from monitor.store import Store
 from monitor.store.claims import Claim
-from monitor.store.outbox import Waiter
-from monitor.store.records import Recorded
+from monitor.store.judging import Recorded
+from monitor.store.waiters import Waiter
 
 NOW: Final = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 MINUTE: Final = timedelta(minutes=1)

@@ -24,13 +24,14 @@ from monitor.jobs.planning import advance_matter, plan_matter
 from monitor.store import Store
 from monitor.store.codec import decode_incident, encode
 from monitor.store.entries import Entry, add_entries, close_entries, reached
-from monitor.store.outbox import Outbox, Pass, Sealed, Waiter, copies
+from monitor.store.outbox import Outbox
 from monitor.store.settlement import (
     Complaint,
     channel_pause,
     put_back,
     settle,
 )
+from monitor.store.waiters import Pass, Sealed, Waiter, copies
 from tests.store.builders import (
     ALIVE,
     ANN,

@@ -16,7 +16,7 @@ from monitor.store import Store
 from monitor.store.claims import Claim
 from monitor.store.codec import encode
 from monitor.store.entries import Entry
-from monitor.store.records import Owner
+from monitor.store.judging import Owner
 from monitor.store.rest import known_print
 from tests.store.builders import (
     ALIVE,

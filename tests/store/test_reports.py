@@ -62,7 +62,7 @@ async def test_tokens_are_listed_by_what_one_wants_to_know(store: Store) -> None
 async def test_a_silence_is_signed_and_kept_in_the_books(store: Store) -> None:
     await store.inventory.import_rows([a_row("a"), a_row("b")], NOW)
     until = NOW + DAY
-    await store.reports.silence(["a"], until, "eve", "moving", NOW)
+    await store.hand.silence(["a"], until, "eve", "moving", NOW)
     assert await store.reports.silences(NOW) == [
         {
             "id": "a",
@@ -72,7 +72,7 @@ async def test_a_silence_is_signed_and_kept_in_the_books(store: Store) -> None:
         }
     ]
     assert await store.reports.silences(until) == []
-    await store.reports.silence(["a"], None, "eve", None, NOW + HOUR)
+    await store.hand.silence(["a"], None, "eve", None, NOW + HOUR)
     assert await store.reports.silences(NOW) == []
     assert await column(store, "silenced_by", "a") is None
     found = await rows(store, "SELECT author, action, subject, reason FROM audit")
@@ -83,7 +83,7 @@ async def test_a_silence_is_signed_and_kept_in_the_books(store: Store) -> None:
 
 
 async def test_a_silence_of_nobody_is_no_entry_in_the_books(store: Store) -> None:
-    await store.reports.silence(["nobody"], NOW + DAY, "eve", None, NOW)
+    await store.hand.silence(["nobody"], NOW + DAY, "eve", None, NOW)
     assert await rows(store, "SELECT count(*) FROM audit") == [(0,)]
 
 
@@ -102,8 +102,8 @@ async def test_retrying_hurries_what_waits_and_reopens_what_was_refused(
     at = NOW + MINUTE
     for name, count in (("waiting", 1), ("deferred", 1), ("refused", 1), ("sent", 0)):
         which = found[name]["letter_id"] or found[name]["id"]
-        assert await store.reports.retry(which, "eve", at) == count, name
-    assert await store.reports.retry("nobody", "eve", at) == 0
+        assert await store.hand.retry(which, "eve", at) == count, name
+    assert await store.hand.retry("nobody", "eve", at) == 0
     assert await rows(store, "SELECT count(*) FROM audit") == [(3,)]
     deferred = await taken(store.outbox, at)
     assert deferred.attempts == 1

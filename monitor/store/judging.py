@@ -1,0 +1,108 @@
+"""What a judgement is made of, and what it leaves to be written."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from monitor.core.incident import Incident, Step
+from monitor.core.observation import Look, Observation
+from monitor.core.policy import Rule
+from monitor.core.schedule import Urgency
+from monitor.core.tokens import Cause, Expected
+from monitor.core.verdict import Verdict
+from monitor.store.entries import (
+    Entry,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A token as it really stands inside the recording transaction."""
+
+    row_id: int
+    id: str
+    expected: Expected
+    labels: Mapping[str, str]
+    observation: Observation
+    severity: str
+    codes: str
+    cause: str | None
+    next_check_at: datetime
+    judge_at: datetime | None
+    urgency: int
+    incident_id: str | None
+    incident: Incident | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What was decided about a record."""
+
+    rule: Rule
+    observation: Observation
+    verdict: Verdict
+    step: Step
+    next_check_at: datetime
+    judge_at: datetime | None
+    urgency: Urgency
+    cause: Cause | None = None
+    """Why the look could not tell; `None`: it could, or there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whom a token's news concerns, as the inventory says."""
+
+    row_id: int
+    id: str
+    app_id: str
+    kind: str | None
+    email: str
+    name: str | None
+    token_name: str | None
+    used_for: str | None
+    cc: str
+    locale: str | None
+    timezone: str | None
+
+
+class Court(Protocol):
+    """Who decides: the policies of one configuration, and the readers they name."""
+
+    @property
+    def print(self) -> str:
+        """Tells whether two judgements were made under the same rules."""
+
+    def judge(self, record: Record, look: Look | None) -> Judgement:
+        """What becomes of a token after a look, or by time alone."""
+
+    def spread(self) -> float:
+        """From 0.9 to 1: what to stretch an interval by, for one token."""
+
+    def plan(
+        self,
+        owner: Owner,
+        judgement: Judgement,
+        incident_id: str,
+        reached: frozenset[str],
+    ) -> Sequence[Entry]:
+        """The entries of a notice; `reached`: readers an earlier letter reached."""
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What a transaction wrote."""
+
+    confirmed: Counter[str] = field(default_factory=Counter)
+    """By severity: tokens at rest that answered what they answered before."""
+
+    judged: list[tuple[Record, Judgement]] = field(default_factory=list)
+    superseded: list[str] = field(default_factory=list)
+    """Ids whose claim was taken over, or whose secret was replaced, meanwhile."""
+
+
+PlanNotice: TypeAlias = Callable[
+    [Owner, Judgement, str, frozenset[str]], Sequence[Entry]
+]

@@ -1,0 +1,167 @@
+"""Waiters: outbox entries with the present state of what they speak of."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from sqlalchemy import Select, exists, select
+
+from monitor.core.delivery import Item, Passage, Role
+from monitor.core.incident import Incident
+from monitor.core.observation import Observation
+from monitor.core.tokens import Expected
+from monitor.store.codec import (
+    decode_incident,
+    decode_item,
+    decode_known,
+    decode_labels,
+    split_list,
+)
+from monitor.store.tables import apps, incidents, outbox, tokens
+from monitor.store.transactions import AnyRow
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """An entry before the gate, with the present state of what it speaks of."""
+
+    id: str
+    incident_id: str
+    recipient: str
+    role: Role
+    product: str
+    name: str | None
+    cc: str
+    locale: str | None
+    timezone: str | None
+    item: Item
+    planned_at: datetime
+    looked_at: datetime | None
+    asked_look_at: datetime | None
+    newer_notice: bool
+    incident: Incident
+    token_row: int | None
+    expected: Expected | None
+    """`None`: the entry concerns no token, or the token is gone."""
+    labels: Mapping[str, str]
+    observation: Observation
+    owner_email: str | None
+    last_checked_at: datetime | None
+    next_check_at: datetime | None
+    silenced_until: datetime | None
+    app_paused_until: datetime | None
+    app_rejected: bool
+
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        """What must be equal for entries to share a letter."""
+        return (self.recipient, self.product, self.role, self.cc)
+
+
+Review: TypeAlias = Callable[[Waiter], tuple[Item, Passage]]
+"""The gate over a waiter: the item as it is true now, and whether it may go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A letter one courier has in hand until its lease ends."""
+
+    id: str
+    message_id: str
+    fence: int
+    attempts: int
+    first_attempt_at: datetime | None
+    in_doubt: bool
+    waiters: tuple[Waiter, ...]
+    references: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Pass:
+    """What a pass of the gate did."""
+
+    sealed: int = 0
+    dropped: int = 0
+    owed: tuple[int, ...] = ()
+    """Rows of the tokens that owe a last look."""
+    last_reader: str | None = None
+    """Where the next pass goes on; `None`: no reader was left."""
+
+
+_newer = outbox.alias("newer")
+
+
+def select_waiters() -> Select[Any]:
+    """Entries with everything the gate asks about, to be narrowed by the caller."""
+    newer = exists().where(
+        _newer.c.incident_id == outbox.c.incident_id,
+        _newer.c.recipient == outbox.c.recipient,
+        _newer.c.number > outbox.c.number,
+        _newer.c.state != "dropped",
+    )
+    return select(
+        outbox,
+        newer.label("newer_notice"),
+        incidents.c.state.label("incident_state"),
+        tokens.c.id.label("token_id"),
+        tokens.c.kind,
+        tokens.c.user_id,
+        tokens.c.profile_id,
+        tokens.c.labels,
+        tokens.c.known,
+        tokens.c.life_seen_at,
+        tokens.c.verified_at,
+        tokens.c.owner_email,
+        tokens.c.last_checked_at,
+        tokens.c.next_check_at,
+        tokens.c.silenced_until,
+        apps.c.paused_until,
+        apps.c.rejected_at,
+    ).select_from(
+        outbox.join(incidents, incidents.c.id == outbox.c.incident_id)
+        .outerjoin(tokens, tokens.c.row_id == outbox.c.token_row)
+        .outerjoin(apps, apps.c.id == outbox.c.app_id)
+    )
+
+
+def waiter_of(row: AnyRow) -> Waiter:
+    """The waiter in a row of `select_waiters`."""
+    gone = row.token_id is None
+    expected = None
+    if not gone:
+        expected = Expected(row.app_id, row.kind, row.user_id, row.profile_id)
+    return Waiter(
+        id=row.id,
+        incident_id=row.incident_id,
+        recipient=row.recipient,
+        role=Role(row.role),
+        product=row.product,
+        name=row.name,
+        cc=row.cc,
+        locale=row.locale,
+        timezone=row.timezone,
+        item=decode_item(row.item),
+        planned_at=row.planned_at,
+        looked_at=row.looked_at,
+        asked_look_at=row.asked_look_at,
+        newer_notice=bool(row.newer_notice),
+        incident=decode_incident(row.incident_state),
+        token_row=row.token_row,
+        expected=expected,
+        labels={} if gone else decode_labels(row.labels),
+        observation=Observation(
+            decode_known(row.known), row.verified_at, row.life_seen_at
+        ),
+        owner_email=row.owner_email,
+        last_checked_at=row.last_checked_at,
+        next_check_at=row.next_check_at,
+        silenced_until=row.silenced_until,
+        app_paused_until=row.paused_until,
+        app_rejected=row.rejected_at is not None,
+    )
+
+
+def copies(waiters: Sequence[Waiter]) -> tuple[str, ...]:
+    """Whom a letter goes to as a copy; the same for all of its entries."""
+    return split_list(waiters[0].cc) if waiters else ()

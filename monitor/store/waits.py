@@ -1,0 +1,138 @@
+"""What entries and letters wait for, and the looks that they owe."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import bindparam, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.core.delivery import Drop, Wait, Waiting
+from monitor.core.schedule import Urgency
+from monitor.store.tables import letters, outbox, tokens
+from monitor.store.waiters import Waiter
+
+_WAIT_ON: Final = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("key"))
+    .values(
+        state="waiting",
+        letter_id=None,
+        waits_for=bindparam("why"),
+        due_at=bindparam("until"),
+        asked_look_at=bindparam("asked"),
+    )
+)
+
+
+_ASK_LOOK: Final = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("key"))
+    .values(asked_look_at=bindparam("asked"))
+)
+
+
+_DROP: Final = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("key"))
+    .values(state="dropped", dropped_for=bindparam("why"), settled_at=bindparam("when"))
+)
+
+
+async def wait_on(
+    connection: AsyncConnection,
+    waiting: Sequence[tuple[Waiter, Wait]],
+    now: datetime,
+    lease: timedelta,
+) -> tuple[int, ...]:
+    """Note what entries wait for; make due the tokens that owe a look."""
+    if not waiting:
+        return ()
+    values = [
+        {
+            "key": waiter.id,
+            "why": wait.why,
+            "until": wait.until,
+            "asked": _asked_look_at(waiter, wait, now),
+        }
+        for waiter, wait in waiting
+    ]
+    await connection.execute(_WAIT_ON, values)
+    return await _make_due(connection, waiting, now, lease)
+
+
+def owe_looks(waiting: Sequence[tuple[Waiter, Wait]]) -> bool:
+    """Whether any of them waits for a last look."""
+    return any(wait.why is Waiting.LOOK for _, wait in waiting)
+
+
+def _asked_look_at(waiter: Waiter, wait: Wait, now: datetime) -> datetime | None:
+    """When the look was asked for that is still to be taken; `now`: another one."""
+    asked, tried = waiter.asked_look_at, waiter.last_checked_at
+    if wait.why is not Waiting.LOOK or waiter.token_row is None:
+        return asked
+    taken = asked is not None and tried is not None and tried >= asked
+    return now if asked is None or taken else asked
+
+
+async def hold(
+    connection: AsyncConnection,
+    letter_id: str,
+    waiting: Sequence[tuple[Waiter, Wait]],
+    now: datetime,
+    lease: timedelta,
+) -> None:
+    """Let a letter wait as a whole, as it is, for the looks that it owes."""
+    until = min(wait.until for _, wait in waiting)
+    await connection.execute(
+        update(letters)
+        .where(letters.c.id == letter_id)
+        .values(attempt_until=None, due_at=until, waits_for=Waiting.LOOK)
+    )
+    await connection.execute(
+        _ASK_LOOK,
+        [
+            {"key": waiter.id, "asked": _asked_look_at(waiter, wait, now)}
+            for waiter, wait in waiting
+        ],
+    )
+    await _make_due(connection, waiting, now, lease)
+
+
+async def _make_due(
+    connection: AsyncConnection,
+    waiting: Sequence[tuple[Waiter, Wait]],
+    now: datetime,
+    lease: timedelta,
+) -> tuple[int, ...]:
+    """Make due the tokens that owe a look; returns their rows."""
+    owed = dict.fromkeys(
+        waiter.token_row
+        for waiter, wait in waiting
+        if wait.why is Waiting.LOOK and waiter.token_row is not None
+    )
+    if owed:
+        await connection.execute(
+            update(tokens)
+            .where(
+                tokens.c.row_id.in_(list(owed)),
+                # Anything nearer may be claimed at this moment, or is due by itself.
+                tokens.c.next_check_at > now + lease,
+            )
+            .values(next_check_at=now, urgency=int(Urgency.LOOK_OWED))
+        )
+    return tuple(owed)
+
+
+async def drop(
+    connection: AsyncConnection,
+    dropped: Sequence[tuple[Waiter, Drop]],
+    now: datetime,
+) -> int:
+    """Drop what is outlived, for the reason it names; returns how many."""
+    if dropped:
+        await connection.execute(
+            _DROP,
+            [{"key": waiter.id, "why": why, "when": now} for waiter, why in dropped],
+        )
+    return len(dropped)
