@@ -262,4 +262,5 @@ def test_daemons_on_two_files_do_not_mind_each_other(tmp_path: Path) -> None:
         only_daemon(f"sqlite:///{tmp_path}/a.db"),
         only_daemon(f"sqlite:///{tmp_path}/b.db"),
     ):
-        pass
+        locks = sorted(path.name for path in tmp_path.glob("*.lock"))
+        assert locks == ["a.db.lock", "b.db.lock"]
