@@ -24,10 +24,12 @@ from monitor.notify.email import Mailer
 from monitor.notify.server import Server, Tls
 from monitor.probe.meta import MetaProbe
 from monitor.store import Store, connect
-from monitor.store.database import only_daemon, sqlite_path
+from monitor.store.database import check_url, only_daemon
 from monitor.store.seal import Key, Keyring
 
 _LONGEST_ATTEMPT: Final = timedelta(seconds=120)
+_TIDY_EVERY: Final = timedelta(hours=1)
+_PULSE_KEPT: Final = timedelta(days=1)
 _DRAIN: Final = timedelta(seconds=25)
 """What a stop leaves to work in hand; the contract says 30 seconds for everything."""
 
@@ -82,7 +84,11 @@ def charter_of(settings: Settings) -> Charter:
     hours = settings.mail.hours
     apps = {
         app.id: App(
-            app.id, app.name, app.secret.get_secret_value(), app.reauthorize_url
+            app.id,
+            app.name,
+            app.secret.get_secret_value(),
+            app.reauthorize_url,
+            app.hourly_calls,
         )
         for app in settings.apps
     }
@@ -140,7 +146,7 @@ def check_settings(settings: Settings) -> None:
         ConfigurationError: A template, a certificate file or the database's kind.
     """
     try:
-        sqlite_path(settings.database.get_secret_value())
+        check_url(settings.database.get_secret_value())
     except ConfigurationError as error:
         raise ConfigurationError(f"{settings.source}: {error}") from None
     composer_of(settings)
@@ -168,14 +174,18 @@ async def open_house(
     graph = settings.graph
     probe = MetaProbe(graph.base_url, graph.version, graph.timeout)
     async with open_store(settings) as store:
-        yield House(
-            settings,
-            charter,
-            store,
-            Checker(store, probe, charter, now, random),
-            Courier(store, composer, lambda: Mailer(server), charter, now, random),
-            composer,
-        )
+        checker = Checker(store, probe, charter, now, random)
+        try:
+            yield House(
+                settings,
+                charter,
+                store,
+                checker,
+                Courier(store, composer, lambda: Mailer(server), charter, now, random),
+                composer,
+            )
+        finally:
+            await checker.close()
 
 
 # --- the daemon -------------------------------------------------------------------
@@ -192,6 +202,7 @@ class Daemon:
         self._level = level
         self._next: Settings | None = None
         self._reloading: asyncio.Task[None] | None = None
+        self._instance = instance_name()
         self._stop = asyncio.Event()
         self._turn = asyncio.Event()
         """Set when the house at hand is to be left: to stop, or for a new one."""
@@ -202,6 +213,7 @@ class Daemon:
         Raises:
             AlreadyRunningError: Another daemon has this SQLite file.
         """
+        structlog.contextvars.bind_contextvars(instance=self._instance)
         url = self._settings.database.get_secret_value()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -258,7 +270,7 @@ class Daemon:
         jobs: dict[str, Callable[[], Awaitable[object]]] = {
             "check": house.checker.check_due,
             "deliver": house.courier.deliver_due,
-            "care": lambda: _care(house),
+            "care": _Care(house, self._instance).tick,
         }
         tasks = [
             asyncio.create_task(self._repeat(name, job, wakers[name]))
@@ -320,12 +332,30 @@ async def _wake(waker: asyncio.Event) -> None:
     waker.set()
 
 
-async def _care(house: House) -> None:
-    """Give a sign of life, and forget what is old enough."""
-    now = clock()
-    await house.store.reports.beat(now, f"{socket.gethostname()} {os.getpid()}")
-    retention = house.settings.retention
-    await house.store.reports.prune(now - retention.checks, now - retention.outbox)
+class _Care:
+    """Looks after the house: a sign of life at every tick, tidying once an hour."""
+
+    def __init__(self, house: House, instance: str) -> None:
+        self._house = house
+        self._instance = instance
+        self._tidied_at: datetime | None = None
+
+    async def tick(self) -> None:
+        """Give a sign of life, and now and then forget what is old enough."""
+        now = clock()
+        store, retention = self._house.store, self._house.settings.retention
+        await store.reports.beat(now, self._instance)
+        if self._tidied_at is not None and now - self._tidied_at < _TIDY_EVERY:
+            return
+        self._tidied_at = now
+        await store.ledger.prune(now)
+        await store.reports.forget_pulses(now - _PULSE_KEPT)
+        await store.reports.prune(now - retention.checks, now - retention.outbox)
+
+
+def instance_name() -> str:
+    """What tells this daemon from its replicas: the host, and the process on it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _same_database(old: Settings, new: Settings) -> None:

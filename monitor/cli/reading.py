@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from monitor.cli.quotas import NO_DEMAND, quota_of, quota_words
 from monitor.cli.shared import (
     counted,
     default_style,
@@ -17,6 +18,8 @@ from monitor.cli.shared import (
 from monitor.errors import UnknownIdError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from monitor.config import Settings
     from monitor.jobs import Charter
     from monitor.store import Store
@@ -64,16 +67,20 @@ async def _status(
     counts = await store.reports.counts(now)
     total, checked, unknown, never, suspected, oldest, due, _ = counts["coverage"]
     rows = await store.reports.app_rows()
-    apps = [_app(row, now) for row in rows]
+    apps = await _apps(settings, store, rows, now)
     blind = [row["id"] for row in rows if _blind(row, now)]
     resting = [app["id"] for app in apps if app["paused_until"] is not None]
     overdue = await store.reports.overdue(now - _LATE, resting)
+    # What no quota carries is late by no fault of the daemon's.
+    scarce = [app["id"] for app in apps if not app["quota"]["enough"]]
+    late = await store.reports.overdue(now - _LATE, [*resting, *scarce])
     codes: dict[str, int] = {}
     for joined, count in counts["codes"]:
         for code in joined.split(","):
             codes[code] = codes.get(code, 0) + count
     states = counts["outbox"]
-    beat_at, beat_by = await store.reports.pulse()
+    pulses = await store.reports.pulses()
+    beat_at, beat_by = pulses[0] if pulses else (None, None)
     paused_until, channel = await channel_pause(store.database)
     state = {
         "severity": {
@@ -106,29 +113,55 @@ async def _status(
         ],
         "channel": {"paused_until": instant(paused_until), "last_reply": channel},
         "daemon": {"seen_at": instant(beat_at), "instance": beat_by},
+        "replicas": [
+            {"instance": name, "seen_at": instant(at)} for at, name in pulses
+        ],
         "next": {
             "check_at": instant(due),
             "deliver_at": instant(await store.outbox.next_due()),
         },
     }
     state["ailments"] = [
-        *_ailments(settings, state, beat_at, now),
+        *_ailments(settings, state, beat_at, late, now),
         *(f"app {app_id} could not be asked for an hour or more" for app_id in blind),
     ]
     return state
 
 
-def _app(row: dict[str, Any], now: datetime) -> dict[str, Any]:
-    until = row["paused_until"]
+async def _apps(
+    settings: "Settings", store: "Store", rows: "Sequence[dict[str, Any]]", now: datetime
+) -> list[dict[str, Any]]:
+    """Every app that is configured, was asked, or has tokens."""
+    hourly = {app.id: app.hourly_calls for app in settings.apps}
+    demand = await store.reports.demand(settings.rules[-1].check_every)
+    spent = await store.ledger.spent(now)
+    known = {row["id"]: row for row in rows}
+    return [
+        {
+            **_app(app_id, known.get(app_id, {}), now),
+            "quota": quota_of(
+                demand.get(app_id, NO_DEMAND),
+                hourly.get(app_id),
+                spent.get(app_id, 0),
+                now,
+            ),
+        }
+        for app_id in sorted({*hourly, *demand, *known})
+    ]
+
+
+def _app(app_id: str, row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    until = row.get("paused_until")
     resting = until is not None and until > now
     return {
-        "id": row["id"],
-        "proved_at": instant(row["proved_at"]),
-        "rejected_since": instant(row["rejected_at"]),
+        "id": app_id,
+        "proved_at": instant(row.get("proved_at")),
+        "rejected_since": instant(row.get("rejected_at")),
         "paused_until": instant(until) if resting else None,
-        "pause_cause": row["pause_cause"] if resting else None,
-        "usage_percent": row["usage_percent"],
-        "api_version": row["api_version"],
+        "pause_cause": row.get("pause_cause") if resting else None,
+        "usage_percent": row.get("usage_percent"),
+        "usage_at": instant(row.get("usage_at")),
+        "api_version": row.get("api_version"),
     }
 
 
@@ -141,7 +174,11 @@ def _blind(row: dict[str, Any], now: datetime) -> bool:
 
 
 def _ailments(
-    settings: "Settings", state: dict[str, Any], beat_at: datetime | None, now: datetime
+    settings: "Settings",
+    state: dict[str, Any],
+    beat_at: datetime | None,
+    late: int,
+    now: datetime,
 ) -> list[str]:
     """Why the daemon is not doing its work; empty: it is."""
     found = []
@@ -150,8 +187,8 @@ def _ailments(
         found.append("no daemon has run on this database yet")
     elif now - beat_at > pulse:
         found.append(f"no sign of life from the daemon since {instant(beat_at)}")
-    if state["coverage"]["overdue"]:
-        found.append(f"{state['coverage']['overdue']} tokens are overdue for a look")
+    if late:
+        found.append(f"{late} tokens are overdue for a look")
     found.extend(
         f"Meta refuses the caller of app {app['id']}"
         for app in state["apps"]
@@ -191,10 +228,12 @@ def _print_status(state: dict[str, Any]) -> None:
         f"{box['refused']} refused, {box['held']} held, {box['dropped']} dropped"
     )
     daemon = state["daemon"]
-    if daemon["seen_at"]:
-        out.print(f"daemon: last seen {daemon['seen_at']} ({daemon['instance']})")
+    for replica in state["replicas"]:
+        out.print(f"daemon: last seen {replica['seen_at']} ({replica['instance']})")
     for app in state["apps"]:
         out.print(f"app {app['id']}: {_app_words(app)}")
+        if app["quota"]["tokens"]:
+            out.print(f"  {quota_words(app['quota'], app['usage_percent'])}")
     for matter in state["matters"]:
         out.print(f"open: {matter['subject']} since {matter['since']}")
     upcoming = state["next"]
@@ -211,9 +250,7 @@ def _app_words(app: dict[str, Any]) -> str:
         return f"Meta refuses its id or secret since {app['rejected_since']}"
     if app["paused_until"]:
         return f"rests until {app['paused_until']} ({app['pause_cause']})"
-    usage = app["usage_percent"]
-    used = "" if usage is None else f", {usage} % of its quota used"
-    return f"proved {app['proved_at'] or 'never'}{used}"
+    return f"proved {app['proved_at'] or 'never'}"
 
 
 # --- explain ----------------------------------------------------------------------

@@ -9,6 +9,7 @@ import click
 from monitor.cli.shared import (
     config_path,
     counted,
+    instant,
     load_settings,
     progress,
     severities,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from monitor.app import House
     from monitor.config import Settings
-    from monitor.jobs import Delivered, Tally
+    from monitor.jobs import Delivered, Pause, Tally
 
 _ATTENTION = 1
 _COULD_NOT = 3
@@ -74,10 +75,23 @@ async def _looks(
     house: "House", rows: list[int], tell: "Callable[[int], None]", *, due: bool
 ) -> "Tally":
     if rows:
-        return await house.checker.check_named(rows, tell)
+        return await house.checker.check_named(rows, tell, _pause)
     if due:
         return await house.checker.check_due(tell)
-    return await house.checker.check_all(tell)
+    return await house.checker.check_all(tell, _pause)
+
+
+def _pause(pause: "Pause") -> None:
+    """Say why a check stands still, and for how long."""
+    from monitor.cli.quotas import span
+    from monitor.core.quota import time_for
+
+    at = instant(pause.until)
+    words = f"app {pause.app_id}: its calls of this hour are used; goes on at {at}"
+    left = time_for(pause.left, pause.hourly)
+    if left is not None:
+        words += f", about {span(left.total_seconds())} for {pause.left:,} tokens left"
+    click.echo(words, err=True)
 
 
 def _say(tally: "Tally") -> None:

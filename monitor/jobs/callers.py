@@ -2,22 +2,25 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Self
 
 import structlog
 
+from monitor.core.quota import LEARNED_FROM, PAUSE, PAUSED_FROM, SLOT
 from monitor.core.schedule import backoff
-from monitor.core.tokens import Answer, Cause, Code, Inconclusive
+from monitor.core.tokens import Cause, Code, Inconclusive
 from monitor.jobs.charter import App, Charter
 from monitor.jobs.planning import advance_matter, plan_matter
+from monitor.probe.heard import Heard
 from monitor.probe.meta import Asked, Caller, MetaWorker
 from monitor.probe.usage import Usage
 from monitor.store import Store
 from monitor.store.apps import AppState
 from monitor.store.claims import Claim
+from monitor.store.ledger import Budget
 
 PROOF_AGE: Final = timedelta(minutes=5)
 """For so long Meta's word for a caller is taken."""
@@ -58,8 +61,14 @@ class AppDesk:
         self._failures_noted = state.failures
         self._rejected = state.rejected_at is not None
         self._usage = Usage()
+        self._percent_noted = state.usage_percent
         self._clock = clock
         self._lock = asyncio.Lock()
+
+    @property
+    def budget(self) -> Budget:
+        """What the governor allows it."""
+        return Budget(self.id, self._app.hourly_calls)
 
     @property
     def open(self) -> bool:
@@ -91,10 +100,14 @@ class AppDesk:
 
     async def _prove(self, worker: MetaWorker) -> bool:
         for attempt in range(_FAILURES_TO_REST):
+            if not await self._afford(1):
+                self.trouble = Inconclusive(Cause.THROTTLED, "hourly_calls is used up")
+                self.rests_until = self._clock() + SLOT
+                return False
             self.touched = True
             asked_at = self._clock()
             proof = await worker.inspect_caller(self._caller)
-            self._note_usage(proof.usage)
+            await self._note_usage(proof.usage)
             if proof.ok:
                 self.proved_at = asked_at
                 self.app_known = await self._kin_known()
@@ -115,16 +128,39 @@ class AppDesk:
         kin = await self._store.apps.kinship(self.id)
         return kin.own > kin.foreign
 
-    async def ask(self, worker: MetaWorker, tokens: Sequence[str]) -> Sequence[Answer]:
-        """What Meta says about each token, or why each could not be told."""
+    async def ask(
+        self, worker: MetaWorker, tokens: Sequence[str], still: Callable[[], bool]
+    ) -> Sequence[Heard] | None:
+        """What Meta says about each token, or why each could not be told.
+
+        Args:
+            worker: Who asks.
+            tokens: At most fifty.
+            still: Whether we may, asked immediately before the call leaves us.
+
+        Returns:
+            `None`: we might not any more, and nobody was asked.
+        """
+        asked = await worker.ask(self._caller, tokens, still)
+        if asked.unsent:
+            return None
         self.touched = True
-        asked = await worker.ask(self._caller, tokens)
-        if asked.trouble is not None and asked.trouble.cause in _PASSING:
+        trouble = asked.trouble
+        if (
+            trouble is not None
+            and trouble.cause in _PASSING
+            and await self._afford(len(tokens))
+        ):
             await self._breathe()
-            asked = await worker.ask(self._caller, tokens)
-        self._note_usage(asked.usage)
+            again = await worker.ask(self._caller, tokens, still)
+            asked = asked if again.unsent else again
+        await self._note_usage(asked.usage)
         await self._weigh(worker, asked)
-        return asked.answers
+        return asked.heard
+
+    async def _afford(self, calls: int) -> bool:
+        """Whether the quota has room for calls that no claim has paid for."""
+        return await self._store.ledger.try_spend(self.budget, self._clock(), calls)
 
     async def _breathe(self) -> None:
         await asyncio.sleep(self._charter.breath.total_seconds())
@@ -140,6 +176,10 @@ class AppDesk:
         if trouble is None:
             self.answered = True
             self._failures = 0
+            if (asked.usage.percent or 0) >= PAUSED_FROM:
+                async with self._lock:
+                    # Nearly all is used, by whomever: the next calls would be refused.
+                    await self._rest(Inconclusive(Cause.THROTTLED), PAUSE)
             return
         async with self._lock:
             if not self.open:
@@ -153,13 +193,26 @@ class AppDesk:
             if self._failures >= _FAILURES_TO_REST:
                 await self._rest(trouble)
 
-    def _note_usage(self, usage: Usage) -> None:
+    async def _note_usage(self, usage: Usage) -> None:
+        """Let the governor know, at once if it may tighten the pace of all replicas."""
         seen = usage.version_seen
         if seen is not None and seen != self._usage.version_seen:
             log.debug("graph.version", app=self.id, served=seen)
         self._usage = usage
+        percent = None if usage.percent is None else round(usage.percent)
+        if (
+            percent is not None
+            and percent != self._percent_noted
+            and max(percent, self._percent_noted or 0) >= LEARNED_FROM
+        ):
+            self._percent_noted = percent
+            await self._store.apps.note(
+                self.id, usage_percent=percent, usage_at=self._clock()
+            )
 
-    async def _rest(self, trouble: Inconclusive) -> None:
+    async def _rest(
+        self, trouble: Inconclusive, least: timedelta = timedelta()
+    ) -> None:
         """Stop the app's run, for as long as Meta names or failures teach."""
         if not self.open:
             return
@@ -168,7 +221,7 @@ class AppDesk:
         named = self._usage.regain or self._usage.retry_after
         retry_every = self._charter.house_rule.retry_every
         rest = backoff(max(self._failures - _FAILURES_TO_REST + 1, 1), retry_every)
-        self.rests_until = now + (named or rest)
+        self.rests_until = now + max(named or rest, least)
         self._failures_noted = self._failures
         await self._store.apps.note(
             self.id,
@@ -229,6 +282,7 @@ class AppDesk:
         facts: dict[str, object] = {}
         if self._usage.percent is not None:
             facts["usage_percent"] = round(self._usage.percent)
+            facts["usage_at"] = self._clock()
         if self._failures != self._failures_noted:
             facts["failures"] = self._failures
         if facts:
@@ -247,20 +301,23 @@ class Desks:
         store: Store,
         charter: Charter,
         clock: Callable[[], datetime],
-        forced: bool,  # noqa: FBT001 - the caller's own word
+        app_ids: Collection[str],
+        *,
+        forced: bool,
     ) -> Self:
-        """Open a desk for every app; a resting one stays closed unless forced."""
-        states = await store.apps.states(charter.apps)
+        """Open a desk for each of these apps; a resting one stays closed unless forced."""
+        states = await store.apps.states(app_ids)
         now = clock()
         desks = {}
-        for app_id, app in charter.apps.items():
-            paused = states[app_id].paused_until
+        for app_id in app_ids:
+            state = states[app_id]
+            paused = state.paused_until
             if not forced and paused is not None and paused > now:
                 continue
             # Whoever runs a check by hand wants to know: the caller is proved anew.
-            state = states[app_id]
             if forced:
                 state = replace(state, proved_at=None)
+            app = charter.apps[app_id]
             desks[app_id] = AppDesk(store, charter, app, state, clock)
         return cls(desks)
 

@@ -19,6 +19,8 @@ class App:
     name: str
     secret: str = field(repr=False)
     reauthorize_url: str | None = None
+    hourly_calls: int | None = None
+    """The calls the operator allows in any hour; `None`: what Meta's headers allow."""
 
     def way_back(self, token_id: str) -> str | None:
         """Where the owner of this token re-authorises it."""

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import Final, TypeAlias
 
@@ -18,21 +18,26 @@ from monitor.errors import UnavailableError
 from monitor.jobs.callers import AppDesk, Desks
 from monitor.jobs.charter import Charter
 from monitor.jobs.court import Court
+from monitor.jobs.patience import patiently
 from monitor.jobs.planning import advance_matter, plan_matter
+from monitor.jobs.supply import CHUNK, Due, Every, Named, Pause, Supply
 from monitor.jobs.together import together
 from monitor.probe.meta import MetaProbe, MetaWorker
 from monitor.store import Store
 from monitor.store.claims import Claim
-from monitor.store.judging import Recorded
+from monitor.store.judging import Looked, Recorded, Unread
 
 GROUP: Final = 1000
 """The most tokens recorded in one transaction."""
-CHUNK: Final = 1000
-"""How many tokens are claimed at a time."""
+
+_FRESH: Final = 1 / 3
+"""The part of a lease after which a claim is renewed rather than asked about.
+
+So two calls about a token, by two replicas, lie at least two thirds of a lease apart.
+"""
+_INTERNAL: Final = Inconclusive(Cause.INTERNAL)
 
 Clock: TypeAlias = Callable[[], datetime]
-Batch: TypeAlias = list[Claim]
-Looked: TypeAlias = list[tuple[Claim, Look]]
 
 log = structlog.stdlib.get_logger("monitor.checker")
 
@@ -60,6 +65,29 @@ class Tally:
         return self.suspected > 0 or any(self.by_severity[s] for s in bad)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tokens of one app, to be asked about in one call."""
+
+    claims: Sequence[Claim]
+    fresh_until: datetime
+
+
+class _Sweep:
+    """What the tasks of one sweep share."""
+
+    def __init__(self, charter: Charter, desks: Desks) -> None:
+        self.desks = desks
+        # Claims run a chunk ahead, or askers would wait for the one writing connection.
+        ahead = max(charter.workers, 2 * CHUNK // charter.batch_size)
+        self.batches: asyncio.Queue[Batch | None] = asyncio.Queue(ahead)
+        self.answered: asyncio.Queue[list[tuple[Claim, Looked]] | None] = asyncio.Queue(
+            ahead
+        )
+        self.trouble: UnavailableError | None = None
+        """Why the sweep ends early: what is answered is still recorded."""
+
+
 class Checker:
     """Looks at tokens: the only part that asks Graph, and the only one that judges."""
 
@@ -72,35 +100,58 @@ class Checker:
         random: Random,
     ) -> None:
         self._store = store
-        self._probe = probe
         self._charter = charter
         self._clock = clock
         self._court = Court(charter, clock, random)
         self._stopping = asyncio.Event()
+        # Their connections outlive a sweep; each is made when its worker first asks.
+        self._workers = [probe.worker() for _ in range(charter.workers)]
 
     def stop(self) -> None:
         """Claim nothing more; what is in hand is finished and recorded."""
         self._stopping.set()
 
-    async def check_all(self, progress: Callable[[int], None] | None = None) -> Tally:
-        """One look at every token now, due or not."""
-        return await self._sweep(self._claim_all, progress, forced=True)
+    async def close(self) -> None:
+        """Let go of every connection to Graph."""
+        for worker in self._workers:
+            await worker.close()
+
+    async def check_all(
+        self,
+        progress: Callable[[int], None] | None = None,
+        pausing: Callable[[Pause], None] | None = None,
+    ) -> Tally:
+        """One look at every token now, due or not.
+
+        `pausing` hears of every wait for an app's quota.
+        """
+        supply = Every(
+            self._store.claims,
+            self._clock,
+            self._charter.lease,
+            self._stopping,
+            pausing,
+        )
+        return await self._sweep(supply, self._charter.apps, progress, forced=True)
 
     async def check_named(
-        self, row_ids: Sequence[int], progress: Callable[[int], None] | None = None
+        self,
+        row_ids: Sequence[int],
+        progress: Callable[[int], None] | None = None,
+        pausing: Callable[[Pause], None] | None = None,
     ) -> Tally:
         """One look at these tokens now, due or not."""
-
-        async def claim(desks: Desks) -> AsyncIterator[list[Claim]]:
-            for start in range(0, len(row_ids), CHUNK):
-                chunk = row_ids[start : start + CHUNK]
-                claims = await self._store.claims.named(
-                    chunk, self._clock(), self._charter.lease
-                )
-                # Nobody can ask for an app that is configured no more.
-                yield [claim for claim in claims if claim.app_id in desks]
-
-        return await self._sweep(claim, progress, forced=True)
+        rows = await self._store.claims.by_app(row_ids)
+        supply = Named(
+            self._store.claims,
+            self._clock,
+            self._charter.lease,
+            self._stopping,
+            rows,
+            pausing,
+        )
+        apps = [app_id for app_id in rows if app_id in self._charter.apps]
+        return await self._sweep(supply, apps, progress, forced=True)
 
     async def check_due(self, progress: Callable[[int], None] | None = None) -> Tally:
         """One look at every token that is due, and at what falls due meanwhile.
@@ -118,9 +169,11 @@ class Checker:
         for app_id in resting:
             tally.notices += await self._judge_resting(app_id)
         awake = [app_id for app_id in self._charter.apps if app_id not in resting]
-        if not await self._store.claims.anything_due(awake, now):
+        due = await self._store.claims.apps_due(awake, now)
+        if not due:
             return tally
-        swept = await self._sweep(self._claim_due, progress, forced=False)
+        supply = Due(self._store.claims, self._clock, self._charter.lease)
+        swept = await self._sweep(supply, due, progress, forced=False)
         swept.notices += tally.notices
         return swept
 
@@ -139,73 +192,43 @@ class Checker:
             if not recorded.judged:
                 return notices
 
-    # --- claiming
-
-    async def _claim_all(self, desks: Desks) -> AsyncIterator[list[Claim]]:
-        after = -1
-        while True:
-            open_apps = desks.open_ids()
-            if not open_apps:
-                return
-            claims = await self._store.claims.after(
-                after, open_apps, self._clock(), self._charter.lease, CHUNK
-            )
-            if not claims:
-                return
-            after = claims[-1].row_id
-            yield claims
-
-    async def _claim_due(self, desks: Desks) -> AsyncIterator[list[Claim]]:
-        """Due tokens of every open app in turn, so that none waits for another."""
-        while True:
-            found = False
-            for app_id in desks.open_ids():
-                claims = await self._store.claims.due(
-                    app_id, self._clock(), self._charter.lease, CHUNK
-                )
-                if claims:
-                    found = True
-                    yield claims
-            if not found:
-                return
-
     # --- the pipeline: claim, ask, record
 
     async def _sweep(
         self,
-        claim: Callable[[Desks], AsyncIterator[list[Claim]]],
+        supply: Supply,
+        app_ids: Collection[str],
         progress: Callable[[int], None] | None,
         *,
         forced: bool,
     ) -> Tally:
         started_at = self._clock()
-        desks = await Desks.opened(self._store, self._charter, self._clock, forced)
-        # Claims run a chunk ahead, or askers would wait for the one writing connection.
-        ahead = max(self._charter.workers, 2 * CHUNK // self._charter.batch_size)
-        batches: asyncio.Queue[Batch | None] = asyncio.Queue(ahead)
-        answered: asyncio.Queue[Looked | None] = asyncio.Queue(ahead)
+        desks = await Desks.opened(
+            self._store, self._charter, self._clock, app_ids, forced=forced
+        )
+        sweep = _Sweep(self._charter, desks)
         tally = Tally()
-        async with AsyncExitStack() as stack:
-            workers = [
-                await stack.enter_async_context(self._probe.worker())
-                for _ in range(self._charter.workers)
+        async with together() as group:
+            group.create_task(self._feed(supply, sweep))
+            askers = [
+                group.create_task(self._ask_all(worker, sweep))
+                for worker in self._workers
             ]
-            async with together() as group:
-                group.create_task(self._feed(claim, desks, batches, len(workers)))
-                askers = [
-                    group.create_task(self._ask_all(worker, desks, batches, answered))
-                    for worker in workers
-                ]
-                recorder = group.create_task(
-                    self._record_all(answered, tally, progress)
-                )
-                await asyncio.gather(*askers)
-                await answered.put(None)
-                await recorder
+            recorder = group.create_task(self._record_all(sweep, tally, progress))
+            await asyncio.gather(*askers)
+            await sweep.answered.put(None)
+            await recorder
+        if sweep.trouble is not None:
+            raise sweep.trouble
         await desks.close()
         tally.unasked = desks.unasked()
         for app_id in desks.touched():
             await self._app_mismatch(app_id)
+        if tally.looked or tally.superseded or desks.touched():
+            self._log_done(tally, started_at)
+        return tally
+
+    def _log_done(self, tally: Tally, started_at: datetime) -> None:
         log.info(
             "check.done",
             looked=tally.looked,
@@ -215,77 +238,118 @@ class Checker:
             superseded=tally.superseded,
             seconds=round((self._clock() - started_at).total_seconds(), 3),
         )
-        return tally
 
-    async def _feed(
-        self,
-        claim: Callable[[Desks], AsyncIterator[list[Claim]]],
-        desks: Desks,
-        batches: asyncio.Queue[Batch | None],
-        workers: int,
-    ) -> None:
+    async def _feed(self, supply: Supply, sweep: "_Sweep") -> None:
+        """Claims, cut into batches of one app each."""
         size = self._charter.batch_size
-        partial: dict[str, Batch] = {}
-        async for claims in claim(desks):
-            for each in claims:
-                batch = partial.setdefault(each.app_id, [])
-                batch.append(each)
-                if len(batch) == size:
-                    await batches.put(partial.pop(each.app_id))
-            if self._stopping.is_set():
-                break
-        for batch in partial.values():
-            await batches.put(batch)
-        for _ in range(workers):
-            await batches.put(None)
+        partial: dict[str, list[Claim]] = {}
+        try:
+            async for claims in supply.claims(sweep.desks):
+                # One instant for all: they were claimed in one transaction before it.
+                fresh_until = self._fresh_until()
+                for each in claims:
+                    batch = partial.setdefault(each.app_id, [])
+                    batch.append(each)
+                    if len(batch) == size:
+                        full = partial.pop(each.app_id)
+                        await sweep.batches.put(Batch(full, fresh_until))
+                for batch in partial.values():
+                    # A token must not wait for a chunk that may come much later.
+                    await sweep.batches.put(Batch(batch, fresh_until))
+                partial.clear()
+                if self._stopping.is_set() or sweep.trouble is not None:
+                    break
+        except UnavailableError as error:
+            sweep.trouble = error
+        for _ in self._workers:
+            await sweep.batches.put(None)
 
-    async def _ask_all(
-        self,
-        worker: MetaWorker,
-        desks: Desks,
-        batches: asyncio.Queue[Batch | None],
-        answered: asyncio.Queue[Looked | None],
-    ) -> None:
-        while (batch := await batches.get()) is not None:
-            desk = desks.of(batch[0].app_id)
-            if self._stopping.is_set() or not await desk.ready(worker, batch):
-                await self._give_back(desk, batch)
+    def _fresh_until(self) -> datetime:
+        return self._clock() + self._charter.lease * _FRESH
+
+    async def _ask_all(self, worker: MetaWorker, sweep: "_Sweep") -> None:
+        while (batch := await sweep.batches.get()) is not None:
+            if sweep.trouble is not None:
+                continue  # the claims lapse: without the database nothing is asked
+            try:
+                looked = await self._ask(worker, sweep.desks, batch)
+            except UnavailableError as error:
+                sweep.trouble = error
                 continue
-            await answered.put(await self._ask(worker, desk, batch))
+            if looked:
+                await sweep.answered.put(looked)
 
-    async def _ask(self, worker: MetaWorker, desk: AppDesk, batch: Batch) -> Looked:
-        """One call about a batch; every token of it gets a look."""
+    async def _ask(
+        self, worker: MetaWorker, desks: Desks, batch: "Batch"
+    ) -> list[tuple[Claim, Looked]]:
+        """One call about a batch; every token of it gets a look, or is given back.
+
+        A batch that waited for long is claimed anew: who was frozen beyond his lease
+        must not ask, because somebody else asks by now.
+        """
+        desk = desks.of(batch.claims[0].app_id)
+        if self._stopping.is_set() or not await desk.ready(worker, batch.claims):
+            await self._give_back(desk, batch.claims)
+            return []
+        while batch.claims:
+            looked = await self._ask_once(worker, desk, batch)
+            if looked is not None:
+                return looked
+            batch = await self._renewed(batch)
+        return []
+
+    async def _renewed(self, batch: "Batch") -> "Batch":
+        now, fresh_until = self._clock(), self._fresh_until()
+        renewed = await self._store.claims.renew(
+            batch.claims, now, self._charter.lease
+        )
+        lost = len(batch.claims) - len(renewed)
+        if lost:
+            log.warning("claims.lost", app=batch.claims[0].app_id, tokens=lost)
+        return Batch(renewed, fresh_until)
+
+    async def _ask_once(
+        self, worker: MetaWorker, desk: AppDesk, batch: "Batch"
+    ) -> list[tuple[Claim, Looked]] | None:
+        """Ask, if the claims are fresh at the very moment the call leaves us."""
         asked_at = self._clock()
-        secrets = [(claim, self._store.inventory.unseal(claim)) for claim in batch]
-        readable = [
-            (c, secret) for c, secret in secrets if not isinstance(secret, Cause)
-        ]
-        looked: Looked = []
-        for claim, secret in secrets:
+        looked: list[tuple[Claim, Looked]] = []
+        readable: list[Claim] = []
+        secrets: list[str] = []
+        for claim in batch.claims:
+            secret = self._store.inventory.unseal(claim)
             if isinstance(secret, Cause):
                 log.error("token.unreadable", token=claim.id)
                 looked.append((claim, Look(Inconclusive(secret), asked_at)))
+            else:
+                readable.append(claim)
+                secrets.append(secret)
         if not readable:
             return looked
-        answers = await desk.ask(worker, [secret for _, secret in readable])
+        fresh_until = batch.fresh_until
+        heard = await desk.ask(worker, secrets, lambda: self._clock() < fresh_until)
+        if heard is None:
+            return None
         log.debug("batch.asked", app=desk.id, tokens=len(readable))
+        proved_at, app_known = desk.proved_at, desk.app_known
         looked.extend(
-            (claim, Look(answer, asked_at, desk.proved_at, app_known=desk.app_known))
-            for (claim, _), answer in zip(readable, answers, strict=True)
+            (claim, Unread(words, asked_at, proved_at, app_known))
+            for claim, words in zip(readable, heard, strict=True)
         )
         return looked
 
-    async def _give_back(self, desk: AppDesk, batch: Batch) -> None:
+    async def _give_back(self, desk: AppDesk, claims: Sequence[Claim]) -> None:
         at = desk.rests_until or self._clock()
-        await self._store.claims.release(batch, at)
+        await self._store.claims.release(claims, at)
 
     async def _record_all(
         self,
-        answered: asyncio.Queue[Looked | None],
+        sweep: "_Sweep",
         tally: Tally,
         progress: Callable[[int], None] | None,
     ) -> None:
         """Group commit: whatever was answered meanwhile is one transaction."""
+        answered = sweep.answered
         done = False
         while not done:
             first = await answered.get()
@@ -298,11 +362,19 @@ class Checker:
                     done = True
                     break
                 group.extend(more)
-            await self._record(group, tally)
+            try:
+                await patiently(
+                    partial(self._record, group, tally),
+                    "looks",
+                    lambda: sweep.trouble is not None,
+                )
+            except UnavailableError as error:
+                sweep.trouble = error
+                continue
             if progress is not None:
                 progress(tally.looked)
 
-    async def _record(self, group: Looked, tally: Tally) -> None:
+    async def _record(self, group: list[tuple[Claim, Looked]], tally: Tally) -> None:
         """Record a group; one that fails is halved, so one token spoils no other.
 
         The token that fails alone is recorded as one we could not judge.
@@ -326,12 +398,11 @@ class Checker:
         else:
             await self._record_failure(*group[0], tally)
 
-    async def _record_failure(self, claim: Claim, look: Look, tally: Tally) -> None:
-        answer = look.answer
-        if isinstance(answer, Inconclusive) and answer.cause is Cause.INTERNAL:
+    async def _record_failure(self, claim: Claim, look: Looked, tally: Tally) -> None:
+        if isinstance(look, Look) and look.answer == _INTERNAL:
             tally.failed += 1  # its claim lapses, and it is tried again
             return
-        failed = Look(Inconclusive(Cause.INTERNAL), look.asked_at, look.proved_at)
+        failed = Look(_INTERNAL, look.asked_at, look.proved_at)
         await self._record([(claim, failed)], tally)
 
     async def _app_mismatch(self, app_id: str) -> None:

@@ -23,6 +23,7 @@ from monitor.core.incident import Reason
 from monitor.core.observation import classify
 from monitor.core.tokens import Code
 from monitor.jobs.charter import Charter
+from monitor.jobs.patience import patiently
 from monitor.jobs.planning import advance_matter, findings_for, plan_matter
 from monitor.jobs.together import together
 from monitor.notify.compose import Composer
@@ -230,13 +231,15 @@ class Courier:
             while not self._stopped and delivered.channel is None:
                 if most is not None and tried >= most:
                     break
+                taken_at = self._clock()
                 sealed = await self._store.outbox.take(
-                    self._review, self._clock(), self._charter.lease
+                    self._review, taken_at, self._charter.lease
                 )
                 if sealed is None:
                     break
                 tried += 1
-                await self._try(mailer, sealed, delivered)
+                ours_until = taken_at + self._charter.lease
+                await self._try(mailer, sealed, ours_until, delivered)
                 if progress is not None:
                     progress(delivered.sent + delivered.deferred + delivered.refused)
         finally:
@@ -244,19 +247,29 @@ class Courier:
             await mailer.close()
         return delivered.channel is None
 
-    async def _try(self, mailer: Mailer, sealed: Sealed, delivered: Delivered) -> None:
-        attempt = await self._attempt(mailer, sealed)
+    async def _try(
+        self,
+        mailer: Mailer,
+        sealed: Sealed,
+        ours_until: datetime,
+        delivered: Delivered,
+    ) -> None:
+        attempt = await self._attempt(mailer, sealed, ours_until)
         if attempt is None or self._aborted(attempt):
             await put_back(self._store.database, [sealed])
             return
         complaint = self._complaint(sealed, attempt)
-        outcome = await settle(
-            self._store.database,
-            sealed,
-            attempt,
-            self._clock(),
-            jitter=self._random.random(),
-            complaint=complaint,
+        # A letter that left must be known to have left, or it leaves again.
+        outcome = await patiently(
+            lambda: settle(
+                self._store.database,
+                sealed,
+                attempt,
+                self._clock(),
+                jitter=self._random.random(),
+                complaint=complaint,
+            ),
+            "delivery",
         )
         log.info(
             "delivery.attempted",
@@ -283,7 +296,9 @@ class Courier:
         ended = {Outcome.CHANNEL, Outcome.DEFERRED}
         return self._stopped and attempt.code is None and attempt.outcome in ended
 
-    async def _attempt(self, mailer: Mailer, sealed: Sealed) -> Attempt | None:
+    async def _attempt(
+        self, mailer: Mailer, sealed: Sealed, ours_until: datetime
+    ) -> Attempt | None:
         """One try; `None` if the gate closed just before `MAIL FROM`."""
         try:
             composed = self._composer.compose(_letter(sealed), self._clock())
@@ -303,6 +318,8 @@ class Courier:
             composed.envelope_to,
             composed.raw,
             before_mail=before_mail,
+            # Who was frozen beyond his lease must not finish: somebody else sends.
+            before_dot=lambda: self._clock() < ours_until,
         )
 
     def _complaint(self, sealed: Sealed, attempt: Attempt) -> Complaint | None:

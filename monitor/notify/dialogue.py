@@ -3,7 +3,7 @@
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -157,7 +157,9 @@ class Line:
             return f"{failed.code} {failed.reply}"
         return None
 
-    async def data(self, raw: bytes, progress: Progress) -> aiosmtplib.SMTPResponse:
+    async def data(
+        self, raw: bytes, progress: Progress, before_dot: Callable[[], bool]
+    ) -> aiosmtplib.SMTPResponse:
         """The message and its dot; returns the reply that makes the server liable.
 
         `SMTP.data()` does not say whether the dot was written when it fails, so the
@@ -176,6 +178,8 @@ class Line:
                 await self._message(raw, reply)
                 if progress.stopped:
                     raise FailedError(Phase.DATA, None, "stopped")
+            if not before_dot():
+                raise FailedError(Phase.DATA, None, "the lease is over")
             async with progress.during(Phase.DOT, self._timeout):
                 self._protocol.write(b".\r\n")
                 response = await reply

@@ -52,8 +52,12 @@ class Mailer:
         raw: bytes,
         *,
         before_mail: Gate | None = None,
+        before_dot: Callable[[], bool] = lambda: True,
     ) -> Attempt | None:
         """One attempt at handing a letter over; `None` if the gate said no.
+
+        `before_dot` is asked immediately before the final dot is written: without
+        the dot no server takes the letter, and the attempt is `DEFERRED`.
 
         The first recipient decides the outcome. A refused copy does not hold the
         letter up; `Attempt.reply` mentions it. Whatever server and network do is in
@@ -68,7 +72,7 @@ class Mailer:
                 async with deadline:
                     self._deadline = deadline
                     return await self._attempt(
-                        envelope_from, envelope_to, raw, before_mail
+                        envelope_from, envelope_to, raw, before_mail, before_dot
                     )
             except FailedError as failed:
                 self._hang_up()
@@ -109,6 +113,7 @@ class Mailer:
         envelope_to: Sequence[str],
         raw: bytes,
         before_mail: Gate | None,
+        before_dot: Callable[[], bool],
     ) -> Attempt | None:
         line, progress = await self._ready(), self._progress
         if before_mail is not None and not await before_mail():
@@ -120,7 +125,7 @@ class Mailer:
             for recipient in envelope_to[1:]
             if (reply := await line.copy(recipient, progress)) is not None
         ]
-        response = await line.data(raw, progress)
+        response = await line.data(raw, progress, before_dot)
         reply = self._server.shown(response.message)
         if refused:
             first = self._server.shown(refused[0])

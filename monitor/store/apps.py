@@ -6,16 +6,16 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.incident import Incident, Reason, Step
 from monitor.core.tokens import Code
 from monitor.store.codec import decode_incident, encode
+from monitor.store.dialect import insert_on
 from monitor.store.entries import Entry, add_entries, close_entries, reached
 from monitor.store.group import new_id
-from monitor.store.tables import apps, incidents, tokens
-from monitor.store.transactions import Database
+from monitor.store.tables import apps, health, incidents
+from monitor.store.transactions import Database, take_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class AppState:
     failures: int = 0
     """Failed calls in a row."""
     usage_percent: int | None = None
+    usage_at: datetime | None = None
+    """When the headers of Meta's replies said so."""
     api_version: str | None = None
 
 
@@ -66,22 +68,22 @@ class Apps:
 
     async def note(self, app_id: str, **facts: Any) -> None:  # noqa: ANN401 - columns
         """Write these columns of an app, making its row if need be."""
-        statement = sqlite.insert(apps).values(id=app_id, **facts)
-        statement = statement.on_conflict_do_update(
-            index_elements=["id"], set_=dict(facts)
-        )
         async with self._database.write() as connection:
-            await connection.execute(statement)
+            note = insert_on(apps, connection).values(id=app_id, **facts)
+            await connection.execute(
+                note.on_conflict_do_update(index_elements=["id"], set_=dict(facts))
+            )
 
     async def kinship(self, app_id: str) -> Kinship:
         """What its tokens say of whose they are."""
-        suspected = func.coalesce(tokens.c.suspicion, "") == Code.WRONG_APP
-        foreign = suspected | tokens.c.codes.contains(Code.WRONG_APP)
+        suspected = func.coalesce(health.c.suspicion, "") == Code.WRONG_APP
+        foreign = suspected | health.c.codes.contains(Code.WRONG_APP)
+        known = health.c.verified_at.is_not(None)
         query = select(
-            func.count().filter(tokens.c.known.is_not(None) & ~foreign),
+            func.count().filter(known & ~foreign),
             func.count().filter(foreign),
-            func.min(tokens.c.suspected_at).filter(suspected),
-        ).where(tokens.c.app_id == app_id, foreign | tokens.c.known.is_not(None))
+            func.min(health.c.suspected_at).filter(suspected),
+        ).where(health.c.app_id == app_id, foreign | known)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).one()
             return Kinship(int(row[0]), int(row[1]), row[2])
@@ -118,6 +120,7 @@ async def advance_matter(
 ) -> Step:
     """Advance an incident that is no token's, inside the caller's transaction."""
     name, app_id = subject
+    await take_turns(connection, name)
     row = (
         await connection.execute(
             select(incidents.c.id, incidents.c.state).where(

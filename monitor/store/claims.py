@@ -8,14 +8,27 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
-from msgspec import json
-from sqlalchemy import BigInteger, bindparam, func, select, type_coerce, update
+from sqlalchemy import (
+    BigInteger,
+    Select,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from monitor.core.schedule import Urgency
-from monitor.store.tables import instant, microseconds, tokens
-from monitor.store.transactions import Database
+from monitor.store.dialect import ROWS, WHOLE, WORDS, ByDialect, given, pack, pack_ids
+from monitor.store.ledger import Budget, ask_for, refund, share_of_risk, spend
+from monitor.store.tables import health, instant, microseconds, tokens
+from monitor.store.transactions import POSTGRESQL, AnyRow, Database
 
 
 @dataclass(slots=True, eq=False)
@@ -23,13 +36,15 @@ class Claim:
     """A token one worker may ask about until its lease ends."""
 
     row_id: int
+    fence: int
+    suspected: int | None
+    """Since when sudden news waits to be settled, in microseconds since 1970."""
+    heard: int | None
+    """The print of the words Meta said last, when nothing else pended."""
     id: str
     app_id: str
     version: int
-    fence: int
     sealed: bytes = field(repr=False)
-    suspected: int | None = None
-    """Since when sudden news waits to be settled, in microseconds since 1970."""
 
     @property
     def suspected_at(self) -> datetime | None:
@@ -37,161 +52,261 @@ class Claim:
         return None if self.suspected is None else instant(self.suspected)
 
 
-_RETURNING: Final = (
-    tokens.c.row_id,
-    tokens.c.id,
-    tokens.c.app_id,
-    tokens.c.version,
-    tokens.c.fence,
-    tokens.c.secret,
-    # As numbers: a thousand rows of instants nobody reads cost more than the query.
-    type_coerce(tokens.c.suspected_at, BigInteger),
-)
+# As numbers: a thousand rows of instants nobody reads cost more than the query.
+_suspected: Final = type_coerce(health.c.suspected_at, BigInteger)
+_due_at: Final = type_coerce(health.c.next_check_at, BigInteger)
 
-_DUE = (
-    update(tokens)
-    .where(
-        tokens.c.row_id.in_(
-            select(tokens.c.row_id)
-            .where(
-                tokens.c.app_id == bindparam("app"),
-                tokens.c.urgency == bindparam("level"),
-                tokens.c.next_check_at <= bindparam("now"),
-            )
-            .order_by(tokens.c.next_check_at)
-            .limit(bindparam("most"))
+_HELD: Final = (health.c.token_row, health.c.fence, _suspected, health.c.heard)
+_ASKED_WITH: Final = (tokens.c.id, tokens.c.app_id, tokens.c.version, tokens.c.secret)
+
+
+def _due(dialect: str) -> ReturningUpdate[Any]:
+    """Claim what is due of an app, of one urgency, the longest due first."""
+    due = (
+        select(health.c.token_row)
+        .where(
+            health.c.app_id == bindparam("app"),
+            health.c.urgency == bindparam("level"),
+            health.c.next_check_at <= bindparam("now"),
         )
+        .order_by(health.c.next_check_at)
+        .limit(bindparam("most"))
     )
-    .values(next_check_at=bindparam("until"), fence=tokens.c.fence + 1)
-    .returning(*_RETURNING)
-)
+    if dialect == POSTGRESQL:
+        # A CTE: an IN over a query with a limit may be run more than once.
+        found = due.with_for_update(skip_locked=True).cte("due")
+        claim = update(health).where(health.c.token_row == found.c.token_row)
+    else:
+        claim = update(health).where(health.c.token_row.in_(due))
+    return claim.values(
+        next_check_at=bindparam("until"), fence=health.c.fence + 1
+    ).returning(*_HELD)
 
-# A list as one parameter: a thousand of their own cost more than the statement.
-_given: Final = func.json_each(bindparam("rows")).table_valued("value", name="given")
 
-_NAMED = (
-    update(tokens)
-    .where(tokens.c.row_id.in_(select(_given.c.value)))
-    .values(next_check_at=bindparam("until"), fence=tokens.c.fence + 1)
-    .returning(*_RETURNING)
-)
+def _named(dialect: str) -> ReturningUpdate[Any]:
+    """Claim tokens by their rows, due or not; locked ones are waited for in order."""
+    rows = given(dialect, row=WHOLE)
+    if dialect == POSTGRESQL:
+        found = (
+            select(health.c.token_row)
+            .where(health.c.token_row.in_(select(rows.c.row)))
+            .order_by(health.c.token_row)
+            .with_for_update()
+            .cte("named")
+        )
+        claim = update(health).where(health.c.token_row == found.c.token_row)
+    else:
+        claim = update(health).where(health.c.token_row.in_(select(rows.c.row)))
+    return claim.values(
+        next_check_at=bindparam("until"), fence=health.c.fence + 1
+    ).returning(*_HELD)
 
-_AFTER = (
-    select(type_coerce(tokens.c.next_check_at, BigInteger), *_RETURNING)
+
+def _sealed(dialect: str) -> Select[Any]:
+    rows = given(dialect, row=WHOLE)
+    return select(tokens.c.row_id, *_ASKED_WITH).where(
+        tokens.c.row_id.in_(select(rows.c.row))
+    )
+
+
+_AFTER: Final = (
+    select(_due_at, *_HELD, *_ASKED_WITH)
+    .select_from(tokens.join(health, health.c.token_row == tokens.c.row_id))
     .where(
         tokens.c.row_id > bindparam("after"),
-        tokens.c.app_id.in_(bindparam("apps", expanding=True)),
+        tokens.c.app_id == bindparam("app"),
     )
     .order_by(tokens.c.row_id)
     .limit(bindparam("most"))
 )
 
 
+def _release(dialect: str) -> Any:  # noqa: ANN401 - an update
+    held = given(dialect, row=WHOLE, fence=WHOLE)
+    return (
+        update(health)
+        .where(health.c.token_row == held.c.row, health.c.fence == held.c.fence)
+        .values(next_check_at=bindparam("at"))
+    )
+
+
+def _renew(dialect: str) -> ReturningUpdate[Any]:
+    """Claim anew what is still ours."""
+    held = given(dialect, row=WHOLE, fence=WHOLE)
+    return (
+        update(health)
+        .where(health.c.token_row == held.c.row, health.c.fence == held.c.fence)
+        .values(next_check_at=bindparam("until"), fence=health.c.fence + 1)
+        .returning(*_HELD)
+    )
+
+
+def _apps_due(dialect: str) -> Select[Any]:
+    """A probe of the index for every app and urgency."""
+    wanted = given(dialect, app=WORDS)
+    due = [
+        exists().where(
+            health.c.app_id == wanted.c.app,
+            health.c.urgency == int(level),
+            health.c.next_check_at <= bindparam("now"),
+        )
+        for level in Urgency
+    ]
+    return select(wanted.c.app).where(or_(*due))
+
+
+def _by_app(dialect: str) -> Select[Any]:
+    rows = given(dialect, row=WHOLE)
+    return select(health.c.token_row, health.c.app_id).where(
+        health.c.token_row.in_(select(rows.c.row))
+    )
+
+
+_BY_APP: Final = ByDialect(_by_app)
+_APPS_DUE: Final = ByDialect(_apps_due)
+_RENEW: Final = ByDialect(_renew)
+_DUE: Final = ByDialect(_due)
+_NAMED: Final = ByDialect(_named)
+_SEALED: Final = ByDialect(_sealed)
+_RELEASE: Final = ByDialect(_release)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Claims, and when more may be taken."""
+
+    claims: list[Claim]
+    next_at: datetime | None = None
+    """Set when the quota allowed fewer than were wanted: when it allows more."""
+    last: int | None = None
+    """Where to go on: the last row, or how many of the named ones were taken."""
+
+
 class Claims:
-    """Takes tokens to look at; never the same one twice within a lease."""
+    """Takes tokens to look at; never the same one twice within a lease.
+
+    A token costs its app one call, which the ledger allows in the same transaction.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def due(
-        self, app_id: str, now: datetime, lease: timedelta, most: int
-    ) -> list[Claim]:
+        self, budget: Budget, now: datetime, lease: timedelta, most: int
+    ) -> Taken:
         """What is due of one app: last looks first, then confirmations, then the rest.
 
-        Within one urgency the longest due comes first.
+        Within one urgency the longest due comes first. When the quota is scarce,
+        tokens at risk and others share it, so that nobody starves.
         """
         claims: list[Claim] = []
         async with self._database.write() as connection:
-            for level in Urgency:
+            grant = await ask_for(connection, budget, now, most)
+            left = grant.calls
+
+            async def take(level: Urgency, share: int) -> None:
+                nonlocal left
+                if share <= 0:
+                    return
                 values = {
-                    "app": app_id,
+                    "app": budget.app_id,
                     "level": int(level),
                     "now": now,
                     "until": now + lease,
-                    "most": most - len(claims),
+                    "most": share,
                 }
-                rows = await connection.execute(_DUE, values)
-                claims.extend(Claim(*row) for row in rows)
-                if len(claims) >= most:
-                    break
-        return claims
+                held = (await connection.execute(_DUE.on(connection), values)).all()
+                claims.extend(await _claims(connection, held))
+                left -= len(held)
 
-    async def anything_due(self, app_ids: Collection[str], now: datetime) -> bool:
-        """Whether any token of these apps is due; costs no writing transaction."""
-        query = (
-            select(tokens.c.row_id)
-            .where(
-                tokens.c.app_id == bindparam("app"),
-                tokens.c.urgency == bindparam("level"),
-                tokens.c.next_check_at <= now,
-            )
-            .limit(1)
-        )
+            await take(Urgency.LOOK_OWED, left)
+            await take(Urgency.CONFIRM, left)
+            await take(Urgency.RISKY, share_of_risk(left, most, now))
+            await take(Urgency.ROUTINE, left)
+            await take(Urgency.RISKY, left)
+            await spend(connection, budget, now, len(claims))
+        return Taken(claims, grant.next_at if left <= 0 else None)
+
+    async def apps_due(self, app_ids: Collection[str], now: datetime) -> list[str]:
+        """Which of these apps have a token due; costs no writing transaction."""
+        if not app_ids:
+            return []
+        values = {ROWS: pack_ids(app_ids), "now": now}
         async with self._database.read() as connection:
-            for app_id in app_ids:
-                for level in Urgency:
-                    values = {"app": app_id, "level": int(level)}
-                    if (await connection.execute(query, values)).first():
-                        return True
-        return False
+            found = await connection.scalars(_APPS_DUE.on(connection), values)
+            due = set(found.all())
+        return [app_id for app_id in app_ids if app_id in due]
 
     async def after(
-        self,
-        row_id: int,
-        app_ids: Collection[str],
-        now: datetime,
-        lease: timedelta,
-        most: int,
-    ) -> list[Claim]:
-        """The next tokens of these apps, due or not, in the order of their rows.
+        self, row_id: int, budget: Budget, now: datetime, lease: timedelta, most: int
+    ) -> Taken:
+        """The next tokens of an app, due or not, in the order of their rows.
 
         Claims of a running daemon are taken over; its late writes are refused. What
         is not due before the lease is over needs no claim: nobody else asks for it
-        meanwhile, and whoever does so later has a newer fence.
+        meanwhile, and whoever does so later has a newer fence. The rest of the hour's
+        quota may be used at once.
         """
-        values = {"after": row_id, "apps": list(app_ids), "most": most}
-        async with self._database.read() as connection:
+        async with self._database.write() as connection:
+            grant = await ask_for(connection, budget, now, most, at_once=True)
+            if grant.calls <= 0:
+                return Taken([], grant.next_at)
+            values = {"after": row_id, "app": budget.app_id, "most": grant.calls}
             rows = (await connection.execute(_AFTER, values)).all()
-        until = microseconds(now + lease)
-        claims = [Claim(*row) for due, *row in rows if due >= until]
-        near = [row[1] for row in rows if row[0] < until]
-        if near:
-            claims.extend(await self.named(near, now, lease))
-            claims.sort(key=attrgetter("row_id"))
-        return claims
+            until = microseconds(now + lease)
+            claims = [Claim(*row) for due, *row in rows if due >= until]
+            near = [row[1] for row in rows if row[0] < until]
+            if near:
+                claims.extend(await _claim(connection, near, now + lease))
+                claims.sort(key=attrgetter("row_id"))
+            await spend(connection, budget, now, len(claims))
+        scarce = grant.calls < most and len(rows) == grant.calls
+        last = rows[-1][1] if rows else None
+        return Taken(claims, grant.next_at if scarce else None, last)
 
     async def named(
-        self, row_ids: Sequence[int], now: datetime, lease: timedelta
-    ) -> list[Claim]:
-        """These tokens, due or not."""
-        rows_given = json.encode(list(row_ids)).decode()
+        self, row_ids: Sequence[int], budget: Budget, now: datetime, lease: timedelta
+    ) -> Taken:
+        """These tokens of an app, due or not, as many as the hour's quota allows."""
         async with self._database.write() as connection:
-            rows = await connection.execute(
-                _NAMED, {"rows": rows_given, "until": now + lease}
-            )
-            return [Claim(*row) for row in rows]
+            most = len(row_ids)
+            grant = await ask_for(connection, budget, now, most, at_once=True)
+            rows = row_ids[: grant.calls]
+            claims = await _claim(connection, rows, now + lease) if rows else []
+            await spend(connection, budget, now, len(claims))
+        scarce = grant.calls < most
+        return Taken(claims, grant.next_at if scarce else None, len(rows))
 
-    async def release(self, claims: Sequence[Claim], now: datetime) -> None:
-        """Give back claims that were never asked: they are due again at once."""
+    async def renew(
+        self, claims: Sequence[Claim], now: datetime, lease: timedelta
+    ) -> list[Claim]:
+        """Claim anew those that nobody took over meanwhile."""
+        rows = pack([(claim.row_id, claim.fence) for claim in claims])
+        values = {ROWS: rows, "until": now + lease}
+        async with self._database.write() as connection:
+            held = await connection.execute(_RENEW.on(connection), values)
+            return await _claims(connection, held.all())
+
+    async def release(self, claims: Sequence[Claim], at: datetime) -> None:
+        """Give back claims that were never asked: they are due again at that time."""
         if not claims:
             return
-        give_back = (
-            update(tokens)
-            .where(
-                tokens.c.row_id == bindparam("row"),
-                tokens.c.fence == bindparam("held"),
-            )
-            .values(next_check_at=now)
-        )
+        rows = pack([(claim.row_id, claim.fence) for claim in claims])
         async with self._database.write() as connection:
-            await connection.execute(
-                give_back,
-                [{"row": claim.row_id, "held": claim.fence} for claim in claims],
-            )
+            await connection.execute(_RELEASE.on(connection), {ROWS: rows, "at": at})
+            await refund(connection, claims[0].app_id, len(claims))
 
     async def count(self, app_ids: Collection[str]) -> int:
         """How many tokens these apps have."""
-        query = select(func.count()).where(tokens.c.app_id.in_(list(app_ids)))
+        query = select(func.count()).where(health.c.app_id.in_(list(app_ids)))
+        async with self._database.read() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def count_after(self, app_id: str, row_id: int) -> int:
+        """How many tokens of an app come after this row."""
+        query = select(func.count()).where(
+            health.c.app_id == app_id, health.c.token_row > row_id
+        )
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
 
@@ -200,3 +315,32 @@ class Claims:
         query = select(tokens.c.id, tokens.c.row_id).where(tokens.c.id.in_(list(ids)))
         async with self._database.read() as connection:
             return {row.id: row.row_id for row in await connection.execute(query)}
+
+    async def by_app(self, row_ids: Collection[int]) -> dict[str, list[int]]:
+        """These rows by the apps their tokens belong to."""
+        found: dict[str, list[int]] = {}
+        values = {ROWS: pack_ids(row_ids)}
+        async with self._database.read() as connection:
+            for row_id, app_id in await connection.execute(
+                _BY_APP.on(connection), values
+            ):
+                found.setdefault(app_id, []).append(row_id)
+        return found
+
+
+async def _claim(
+    connection: AsyncConnection, row_ids: Sequence[int], until: datetime
+) -> list[Claim]:
+    values = {ROWS: pack_ids(row_ids), "until": until}
+    held = await connection.execute(_NAMED.on(connection), values)
+    return await _claims(connection, held.all())
+
+
+async def _claims(connection: AsyncConnection, held: Sequence[AnyRow]) -> list[Claim]:
+    """The claims held, with what is needed to ask."""
+    if not held:
+        return []
+    rows = pack_ids(row[0] for row in held)
+    found = await connection.execute(_SEALED.on(connection), {ROWS: rows})
+    sealed = {row[0]: row[1:] for row in found}
+    return [Claim(*row, *sealed[row[0]]) for row in held]

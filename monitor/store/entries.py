@@ -4,13 +4,14 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import bindparam, select, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Update, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Drop, Item, Role, Waiting
 from monitor.store.codec import encode, join_codes
+from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, insert_on, pack_ids
 from monitor.store.tables import letters, outbox
 
 
@@ -35,6 +36,22 @@ class Entry:
     timezone: str | None = None
 
 
+def _end_waiting(dialect: str) -> Update:
+    rows = given(dialect, row=WHOLE)
+    return (
+        update(outbox)
+        .where(
+            outbox.c.state == "waiting",
+            outbox.c.waits_for.in_([Waiting.LOOK, Waiting.RECOVERING]),
+            outbox.c.token_row.in_(select(rows.c.row)),
+        )
+        .values(due_at=bindparam("now"))
+    )
+
+
+_END_WAITING: Final = ByDialect(_end_waiting)
+
+
 async def add_entries(
     connection: AsyncConnection, entries: Sequence[Entry], now: datetime
 ) -> None:
@@ -45,7 +62,7 @@ async def add_entries(
     """
     if not entries:
         return
-    plan = sqlite.insert(outbox).on_conflict_do_nothing(
+    plan = insert_on(outbox, connection).on_conflict_do_nothing(
         index_elements=["incident_id", "number", "recipient"]
     )
     await connection.execute(
@@ -121,15 +138,8 @@ async def end_waiting(
     """Make due what waited for a look at these tokens: it was taken."""
     if not token_rows:
         return
-    await connection.execute(
-        update(outbox)
-        .where(
-            outbox.c.state == "waiting",
-            outbox.c.waits_for.in_([Waiting.LOOK, Waiting.RECOVERING]),
-            outbox.c.token_row.in_(list(token_rows)),
-        )
-        .values(due_at=now)
-    )
+    values = {ROWS: pack_ids(token_rows), "now": now}
+    await connection.execute(_END_WAITING.on(connection), values)
 
 
 async def reached(connection: AsyncConnection, incident_id: str) -> frozenset[str]:

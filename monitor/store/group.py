@@ -3,9 +3,20 @@
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Integer, bindparam, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Select,
+    bindparam,
+    case,
+    func,
+    insert,
+    select,
+    true,
+    type_coerce,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.incident import Reason
@@ -15,6 +26,16 @@ from monitor.store.codec import (
     encode_answer,
     join_codes,
 )
+from monitor.store.dialect import (
+    ROWS,
+    WHOLE,
+    WORDS,
+    ByDialect,
+    given,
+    insert_in,
+    pack,
+    pack_ids,
+)
 from monitor.store.entries import (
     Entry,
     add_entries,
@@ -23,39 +44,102 @@ from monitor.store.entries import (
     reached,
 )
 from monitor.store.judging import Judgement, Owner, PlanNotice, Record
-from monitor.store.rest import known_print
 from monitor.store.tables import (
-    UtcDateTime,
     checks,
+    health,
     incidents,
+    introspections,
+    microseconds,
     tokens,
 )
 
-_CHANGED = (
-    update(tokens)
-    .where(tokens.c.row_id == bindparam("row"))
-    .values(
-        known=bindparam("known_text"),
-        known_print=bindparam("known_digest"),
-        check_every=bindparam("every"),
-        life_seen_at=bindparam("life"),
-        verified_at=bindparam("verified"),
-        suspicion=bindparam("doubt"),
-        suspected_at=bindparam("doubted"),
-        severity=bindparam("worst"),
-        codes=bindparam("found"),
-        next_check_at=bindparam("next"),
-        judge_at=bindparam("judge"),
-        urgency=bindparam("level"),
-        inconclusive_cause=bindparam("why"),
-        policy=bindparam("rule"),
-        judged_by=bindparam("print"),
-        last_checked_at=func.coalesce(
-            bindparam("checked", type_=UtcDateTime()), tokens.c.last_checked_at
-        ),
-        looks=tokens.c.looks + bindparam("times", type_=Integer),
+def _changed(dialect: str) -> Any:  # noqa: ANN401 - an update
+    new = given(
+        dialect,
+        row=WHOLE,
+        life=WHOLE,
+        verified=WHOLE,
+        doubt=WORDS,
+        doubted=WHOLE,
+        worst=WORDS,
+        found=WORDS,
+        next=WHOLE,
+        judge=WHOLE,
+        level=WHOLE,
+        interval=WHOLE,
+        why=WORDS,
+        rule=WORDS,
+        heard=WHOLE,
+        checked=WHOLE,
+        times=WHOLE,
+    ).c
+    return (
+        update(health)
+        .where(health.c.token_row == new.row)
+        .values(
+            life_seen_at=new.life,
+            verified_at=new.verified,
+            suspicion=new.doubt,
+            suspected_at=new.doubted,
+            severity=new.worst,
+            codes=new.found,
+            next_check_at=new.next,
+            judge_at=new.judge,
+            urgency=new.level,
+            interval=new.interval,
+            inconclusive_cause=new.why,
+            policy=new.rule,
+            judged_by=bindparam("print"),
+            # Without a look, what was heard and when stays as it is.
+            heard=case((new.checked.is_(None), health.c.heard), else_=new.heard),
+            last_checked_at=func.coalesce(
+                new.checked, type_coerce(health.c.last_checked_at, BigInteger)
+            ),
+            looks=health.c.looks + new.times,
+        )
     )
-)
+
+
+def _learned(dialect: str) -> Any:  # noqa: ANN401 - an insert
+    new = given(dialect, row=WHOLE, known=WORDS).c
+    learn = insert_in(introspections, dialect).from_select(
+        ["token_row", "known"],
+        # SQLite takes ON for a join's unless a WHERE stands before it.
+        select(new.row, new.known).where(true()),
+    )
+    return learn.on_conflict_do_update(
+        index_elements=["token_row"], set_={"known": learn.excluded.known}
+    )
+
+
+def _history(dialect: str) -> Any:  # noqa: ANN401 - an insert
+    new = given(
+        dialect,
+        row=WHOLE,
+        version=WHOLE,
+        at=WHOLE,
+        answer=WORDS,
+        severity=WORDS,
+        codes=WORDS,
+        doubt=WORDS,
+    ).c
+    return insert(checks).from_select(
+        ["token_row", "version", "at", "answer", "severity", "codes", "suspicion"],
+        select(
+            new.row,
+            new.version,
+            new.at,
+            new.answer,
+            new.severity,
+            new.codes,
+            new.doubt,
+        ),
+    )
+
+
+_CHANGED: Final = ByDialect(_changed)
+_LEARNED: Final = ByDialect(_learned)
+_HISTORY: Final = ByDialect(_history)
 
 
 class Group:
@@ -64,8 +148,9 @@ class Group:
     def __init__(self, now: datetime, print_: str) -> None:
         self._now = now
         self._print = print_
-        self._changed: list[dict[str, Any]] = []
-        self._history: list[dict[str, Any]] = []
+        self._changed: list[tuple[Any, ...]] = []
+        self._learned: list[tuple[int, str]] = []
+        self._history: list[tuple[Any, ...]] = []
         self._opened: list[dict[str, Any]] = []
         self._moved: list[dict[str, Any]] = []
         self._awaited: list[int] = []
@@ -73,60 +158,89 @@ class Group:
         self._notices: list[tuple[Record, Judgement, str]] = []
 
     def add(
-        self, record: Record, look: Look | None, judgement: Judgement, version: int
+        self,
+        record: Record,
+        look: Look | None,
+        judgement: Judgement,
+        version: int,
+        heard: int | None,
     ) -> None:
-        """Note what a judgement changes about a record."""
-        before, after = record.observation, judgement.observation
+        """Note what a judgement changes about a record.
+
+        `heard` is the print of the words behind the look, if they were all it said.
+        """
         codes = join_codes(judgement.verdict.codes)
-        cause = judgement.cause
-        learned = (
-            before.known != after.known
-            or before.suspicion != after.suspicion
-            or before.life_seen_at != after.life_seen_at
-        )
-        if look is not None and (learned or (cause and cause != record.cause)):
-            self._history.append(
-                {
-                    "token_row": record.row_id,
-                    "version": version,
-                    "at": look.asked_at,
-                    "answer": encode_answer(look.answer),
-                    "severity": judgement.verdict.severity,
-                    "codes": codes,
-                    "suspicion": after.suspicion.code if after.suspicion else None,
-                }
-            )
-        self._note_change(record, look, judgement, codes)
+        if look is not None:
+            self._note_history(record, look, judgement, version, codes)
+        self._note_change(record, look, judgement, codes, heard)
         if look is not None and record.incident_id is not None:
             self._awaited.append(record.row_id)
         self._note_incident(record, judgement)
 
+    def _note_history(
+        self,
+        record: Record,
+        look: Look,
+        judgement: Judgement,
+        version: int,
+        codes: str,
+    ) -> None:
+        """A row when the answer differs from the one before it."""
+        before, after = record.observation, judgement.observation
+        cause = judgement.cause
+        known = None
+        if after.known is not None and before.known != after.known:
+            known = encode(after.known)
+            self._learned.append((record.row_id, known))
+        if (
+            known is not None
+            or before.suspicion != after.suspicion
+            or before.life_seen_at != after.life_seen_at
+            or (cause and cause != record.cause)
+        ):
+            # What was said is most often what is known from now on.
+            said = known if look.answer is after.known else None
+            self._history.append(
+                (
+                    record.row_id,
+                    version,
+                    microseconds(look.asked_at),
+                    said or encode_answer(look.answer),
+                    judgement.verdict.severity,
+                    codes,
+                    after.suspicion.code if after.suspicion else None,
+                )
+            )
+
     def _note_change(
-        self, record: Record, look: Look | None, judgement: Judgement, codes: str
+        self,
+        record: Record,
+        look: Look | None,
+        judgement: Judgement,
+        codes: str,
+        heard: int | None,
     ) -> None:
         after = judgement.observation
-        known = after.known
+        doubt = after.suspicion
         self._changed.append(
-            {
-                "row": record.row_id,
-                "known_text": None if known is None else encode(known),
-                "known_digest": None if known is None else known_print(known),
-                "every": judgement.rule.check_every // timedelta.resolution,
-                "life": after.life_seen_at,
-                "verified": after.verified_at,
-                "doubt": after.suspicion.code if after.suspicion else None,
-                "doubted": after.suspicion.since if after.suspicion else None,
-                "worst": judgement.verdict.severity,
-                "found": codes,
-                "next": judgement.next_check_at,
-                "judge": judgement.judge_at,
-                "level": int(judgement.urgency),
-                "why": judgement.cause if look is not None else record.cause,
-                "rule": judgement.rule.name,
-                "print": self._print,
-                "checked": look.asked_at if look is not None else None,
-                "times": 1 if look is not None else 0,
-            }
+            (
+                record.row_id,
+                _micro(after.life_seen_at),
+                _micro(after.verified_at),
+                doubt.code if doubt else None,
+                microseconds(doubt.since) if doubt else None,
+                judgement.verdict.severity,
+                codes,
+                microseconds(judgement.next_check_at),
+                _micro(judgement.judge_at),
+                judgement.urgency,
+                judgement.interval // timedelta.resolution,
+                judgement.cause if look is not None else record.cause,
+                judgement.rule.name,
+                None if judgement.cause is not None else heard,
+                microseconds(look.asked_at) if look is not None else None,
+                1 if look is not None else 0,
+            )
         )
 
     def _note_incident(self, record: Record, judgement: Judgement) -> None:
@@ -160,14 +274,22 @@ class Group:
 
     async def flush(self, connection: AsyncConnection, plan: PlanNotice) -> None:
         """Write everything noted, a statement a kind."""
-        for statement, values in (
+        for by_dialect, rows in (
             (_CHANGED, self._changed),
-            (insert(checks), self._history),
+            (_LEARNED, self._learned),
+            (_HISTORY, self._history),
+        ):
+            if rows:
+                values = {ROWS: pack(rows)}
+                if by_dialect is _CHANGED:
+                    values["print"] = self._print
+                await connection.execute(by_dialect.on(connection), values)
+        for statement, members in (
             (insert(incidents), self._opened),
             (MOVE_INCIDENT, self._moved),
         ):
-            if values:
-                await connection.execute(statement, values)
+            if members:
+                await connection.execute(statement, members)
         if self._notices:
             await self._tell(connection, plan)
         await end_waiting(connection, self._awaited, self._now)
@@ -199,10 +321,9 @@ MOVE_INCIDENT = (
 )
 
 
-async def _owners(
-    connection: AsyncConnection, row_ids: Sequence[int]
-) -> dict[int, Owner]:
-    query = select(
+def _owner_rows(dialect: str) -> Select[Any]:
+    rows = given(dialect, row=WHOLE)
+    return select(
         tokens.c.row_id,
         tokens.c.id,
         tokens.c.app_id,
@@ -214,9 +335,22 @@ async def _owners(
         tokens.c.cc,
         tokens.c.locale,
         tokens.c.timezone,
-    ).where(tokens.c.row_id.in_(bindparam("rows", expanding=True)))
-    rows = await connection.execute(query, {"rows": list(row_ids)})
+    ).where(tokens.c.row_id.in_(select(rows.c.row)))
+
+
+_OWNERS: Final = ByDialect(_owner_rows)
+
+
+async def _owners(
+    connection: AsyncConnection, row_ids: Sequence[int]
+) -> dict[int, Owner]:
+    values = {ROWS: pack_ids(row_ids)}
+    rows = await connection.execute(_OWNERS.on(connection), values)
     return {row.row_id: Owner(*row) for row in rows}
+
+
+def _micro(at: datetime | None) -> int | None:
+    return None if at is None else microseconds(at)
 
 
 def new_id() -> str:

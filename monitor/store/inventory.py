@@ -14,8 +14,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, insert, select, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Insert, Select, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Drop, Waiting
@@ -25,9 +24,29 @@ from monitor.core.tokens import Cause
 from monitor.errors import ConfigurationError
 from monitor.store.claims import Claim
 from monitor.store.codec import encode
+from monitor.store.dialect import (
+    ROWS,
+    WHOLE,
+    WORDS,
+    ByDialect,
+    given,
+    insert_on,
+    pack,
+    pack_ids,
+)
 from monitor.store.seal import Keyring, SealBrokenError, fingerprint, token_place
-from monitor.store.tables import audit, incidents, outbox, tokens, vault
-from monitor.store.transactions import AnyRow, Database
+from monitor.store.tables import (
+    UtcDateTime,
+    audit,
+    health,
+    incidents,
+    introspections,
+    outbox,
+    tokens,
+    vault,
+)
+from monitor.store.transactions import AnyRow, Database, take_turns
+from monitor.store.waiters import lock_tokens
 
 _CHUNK: Final = 500
 _FINGERPRINT_KEY: Final = "fingerprint-key"
@@ -79,6 +98,7 @@ class Inventory:
         done = Imported()
         count = 0
         async with self._database.write() as connection:
+            await take_turns(connection, "import")
             key = await self._fingerprint_key(connection)
             for chunk in _chunks(rows, _CHUNK):
                 await self._import_chunk(connection, chunk, key, now, done)
@@ -95,7 +115,8 @@ class Inventory:
         now: datetime,
         done: Imported,
     ) -> None:
-        found = await connection.execute(_EXISTING, {"ids": [row.id for row in rows]})
+        ids = {ROWS: pack_ids(row.id for row in rows)}
+        found = await connection.execute(_EXISTING.on(connection), ids)
         known = {row.id: row for row in found}
         added = []
         for row in rows:
@@ -114,6 +135,9 @@ class Inventory:
                 done.unchanged += 1
         if added:
             await connection.execute(insert(tokens), added)
+            fresh = pack([(new["row_id"], new["app_id"]) for new in added])
+            values = {ROWS: fresh, "now": now}
+            await connection.execute(_FRESH.on(connection), values)
 
     def _new(self, stored: Stored, now: datetime) -> dict[str, Any]:
         row_id = secrets.randbits(62)
@@ -125,7 +149,6 @@ class Inventory:
             ),
             "fingerprint": stored.print,
             "version": 1,
-            "next_check_at": now,
             "created_at": now,
         }
 
@@ -139,6 +162,7 @@ class Inventory:
         """Another secret: nothing that was known is known of it; it is due now."""
         version = old.version + 1
         place = token_place(old.row_id, version)
+        await lock_tokens(connection, [old.row_id])
         await connection.execute(
             update(tokens)
             .where(tokens.c.row_id == old.row_id)
@@ -147,9 +171,15 @@ class Inventory:
                 secret=self._keyring.seal(stored.secret.encode(), place),
                 fingerprint=stored.print,
                 version=version,
-                fence=tokens.c.fence + 1,
-                known=None,
-                known_print=None,
+            )
+        )
+        await connection.execute(
+            update(health)
+            .where(health.c.token_row == old.row_id)
+            .values(
+                app_id=stored.facts["app_id"],
+                fence=health.c.fence + 1,
+                heard=None,
                 life_seen_at=None,
                 verified_at=None,
                 suspicion=None,
@@ -163,6 +193,9 @@ class Inventory:
                 judged_by=None,
             )
         )
+        await connection.execute(
+            delete(introspections).where(introspections.c.token_row == old.row_id)
+        )
         await _follow_owner(connection, old, stored.facts, now)
 
     async def _change(
@@ -172,13 +205,17 @@ class Inventory:
         stored: Stored,
         now: datetime,
     ) -> None:
+        await lock_tokens(connection, [old.row_id])
         await connection.execute(
-            update(tokens)
-            .where(tokens.c.row_id == old.row_id)
+            update(tokens).where(tokens.c.row_id == old.row_id).values(**stored.facts)
+        )
+        await connection.execute(
+            update(health)
+            .where(health.c.token_row == old.row_id)
             .values(
-                **stored.facts,
+                app_id=stored.facts["app_id"],
                 next_check_at=now,
-                fence=tokens.c.fence + 1,
+                fence=health.c.fence + 1,
                 judged_by=None,
             )
         )
@@ -192,6 +229,7 @@ class Inventory:
             )
             if row_id is None:
                 return False
+            await lock_tokens(connection, [row_id])
             await connection.execute(delete(tokens).where(tokens.c.row_id == row_id))
             await connection.execute(
                 update(incidents)
@@ -277,12 +315,28 @@ _FACTS: Final = (
 )
 _EXPORTED: Final = _FACTS
 
-_EXISTING: Final = select(
-    tokens.c.row_id,
-    tokens.c.version,
-    tokens.c.fingerprint,
-    *(tokens.c[name] for name in _FACTS),
-).where(tokens.c.id.in_(bindparam("ids", expanding=True)))
+
+def _existing(dialect: str) -> Select[Any]:
+    ids = given(dialect, id=WORDS)
+    return select(
+        tokens.c.row_id,
+        tokens.c.version,
+        tokens.c.fingerprint,
+        *(tokens.c[name] for name in _FACTS),
+    ).where(tokens.c.id.in_(select(ids.c.id)))
+
+
+def _fresh(dialect: str) -> Insert:
+    """Nothing is known of new tokens yet; they are due."""
+    new = given(dialect, row=WHOLE, app=WORDS).c
+    due = bindparam("now", type_=UtcDateTime())
+    return insert(health).from_select(
+        ["token_row", "app_id", "next_check_at"], select(new.row, new.app, due)
+    )
+
+
+_EXISTING: Final = ByDialect(_existing)
+_FRESH: Final = ByDialect(_fresh)
 
 
 def _facts(row: Row) -> dict[str, Any]:
@@ -342,7 +396,7 @@ async def _follow_owner(
         "dropped_for": None,
         "settled_at": None,
     }
-    plan = sqlite.insert(outbox).values(**entry)
+    plan = insert_on(outbox, connection).values(**entry)
     await connection.execute(
         plan.on_conflict_do_update(
             index_elements=["incident_id", "number", "recipient"],

@@ -3,18 +3,52 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from monitor.core.incident import Incident, Step
 from monitor.core.observation import Look, Observation
 from monitor.core.policy import Rule
 from monitor.core.schedule import Urgency
-from monitor.core.tokens import Cause, Expected
+from monitor.core.tokens import Answer, Cause, Expected
 from monitor.core.verdict import Verdict
 from monitor.store.entries import (
     Entry,
 )
+
+
+class Words(Protocol):
+    """What Meta said about a token, read when somebody wants to know."""
+
+    @property
+    def print(self) -> int | None:
+        """Tells whether the same was said, word for word; `None`: read already."""
+
+    @property
+    def answer(self) -> Answer:
+        """What the words mean."""
+
+
+@dataclass(slots=True, eq=False)
+class Unread:
+    """A look whose answer nobody has read yet: the same words again need no reading."""
+
+    words: Words
+    asked_at: datetime
+    proved_at: datetime | None = None
+    app_known: bool = True
+
+    @property
+    def print(self) -> int | None:
+        """Tells whether the same was said."""
+        return self.words.print
+
+    def read(self) -> Look:
+        """The look with what the words mean."""
+        return Look(self.words.answer, self.asked_at, self.proved_at, self.app_known)
+
+
+Looked: TypeAlias = Look | Unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +81,8 @@ class Judgement:
     next_check_at: datetime
     judge_at: datetime | None
     urgency: Urgency
+    interval: timedelta
+    """The planned time between looks, before it is spread."""
     cause: Cause | None = None
     """Why the look could not tell; `None`: it could, or there was none."""
 

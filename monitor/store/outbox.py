@@ -13,12 +13,13 @@ from monitor.store.codec import (
     encode,
 )
 from monitor.store.tables import letters, outbox
-from monitor.store.transactions import AnyRow, Database
+from monitor.store.transactions import AnyRow, Database, take_turns
 from monitor.store.waiters import (
     Pass,
     Review,
     Sealed,
     Waiter,
+    lock_tokens,
     select_waiters,
     waiter_of,
 )
@@ -68,6 +69,7 @@ class Outbox:
             most: How many readers at most.
         """
         async with self._database.write() as connection:
+            await take_turns(connection, "seal")
             waiters, last = await _due(connection, now, after, most, hurried=hurried)
             gated = [(waiter, *review(waiter)) for waiter in waiters]
             ready: dict[tuple[str, str, str, str], list[tuple[Waiter, Item]]] = {}
@@ -124,6 +126,9 @@ class Outbox:
                 sealed = await _load(connection, row)
                 if sealed.in_doubt:
                     return sealed
+                if self._database.shared:
+                    await lock_tokens(connection, (w.token_row for w in sealed.waiters))
+                    sealed = await _load(connection, row)
                 kept: list[Waiter] = []
                 waiting: list[tuple[Waiter, Wait]] = []
                 dropped: list[tuple[Waiter, Drop]] = []
@@ -216,16 +221,16 @@ async def _due(
     if not readers:
         return [], None
     # What waits only for its group leaves with the group.
-    query = (
-        select_waiters()
-        .where(
-            outbox.c.state == "waiting",
-            or_(due, outbox.c.waits_for == Waiting.GROUP),
-            outbox.c.recipient.in_(readers),
-        )
-        .order_by(outbox.c.planned_at, outbox.c.id)
+    theirs = (
+        outbox.c.state == "waiting",
+        or_(due, outbox.c.waits_for == Waiting.GROUP),
+        outbox.c.recipient.in_(readers),
     )
-    rows = await connection.execute(query)
+    rows_of = await connection.scalars(select(outbox.c.token_row).where(*theirs))
+    await lock_tokens(connection, rows_of)
+    rows = await connection.execute(
+        select_waiters().where(*theirs).order_by(outbox.c.planned_at, outbox.c.id)
+    )
     return [waiter_of(row) for row in rows], readers[-1]
 
 
@@ -265,7 +270,7 @@ async def _seal(
 async def _take(
     connection: AsyncConnection, now: datetime, lease: timedelta
 ) -> AnyRow | None:
-    first = (
+    first = await connection.scalar(
         select(letters.c.id)
         .where(
             letters.c.state == "open",
@@ -274,14 +279,17 @@ async def _take(
         )
         .order_by(letters.c.due_at, letters.c.sealed_at)
         .limit(1)
+        .with_for_update(skip_locked=True)
     )
+    if first is None:
+        return None
     claim = (
         update(letters)
-        .where(letters.c.id.in_(first))
+        .where(letters.c.id == first)
         .values(attempt_until=now + lease, fence=letters.c.fence + 1)
         .returning(letters)
     )
-    row: AnyRow | None = (await connection.execute(claim)).first()
+    row: AnyRow = (await connection.execute(claim)).one()
     return row
 
 

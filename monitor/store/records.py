@@ -2,66 +2,96 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.observation import Look, Observation, Suspicion
+from monitor.core.observation import Observation, Suspicion
 from monitor.core.tokens import Code, Expected
 from monitor.store.claims import Claim
-from monitor.store.codec import (
-    decode_incident,
-    decode_known,
-    decode_labels,
-)
+from monitor.store.codec import decode_incident, decode_known, decode_labels
+from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack_ids
 from monitor.store.group import Group
-from monitor.store.judging import Court, Record, Recorded
+from monitor.store.judging import Court, Looked, Record, Recorded, Unread
 from monitor.store.rest import confirm
-from monitor.store.tables import (
-    incidents,
-    tokens,
-)
+from monitor.store.tables import health, incidents, introspections, tokens
 from monitor.store.transactions import AnyRow, Database
 
-_ROW: Final = (
-    select(
-        tokens.c.row_id,
-        tokens.c.id,
-        tokens.c.app_id,
-        tokens.c.kind,
-        tokens.c.user_id,
-        tokens.c.profile_id,
-        tokens.c.labels,
-        tokens.c.fence,
-        tokens.c.version,
-        tokens.c.known,
-        tokens.c.life_seen_at,
-        tokens.c.verified_at,
-        tokens.c.suspicion,
-        tokens.c.suspected_at,
-        tokens.c.severity,
-        tokens.c.codes,
-        tokens.c.inconclusive_cause,
-        tokens.c.last_checked_at,
-        tokens.c.next_check_at,
-        tokens.c.judge_at,
-        tokens.c.urgency,
-        incidents.c.id.label("incident_id"),
-        incidents.c.state.label("incident_state"),
-    )
-    .select_from(
-        tokens.outerjoin(
-            incidents,
-            (incidents.c.token_row == tokens.c.row_id)
-            & incidents.c.closed_at.is_(None),
+_Held: TypeAlias = Mapping[int, tuple[Claim, Looked]]
+
+
+def _rows(dialect: str) -> Select[Any]:
+    """Everything a judgement is made of, for tokens by their rows."""
+    rows = given(dialect, row=WHOLE)
+    return (
+        select(
+            health.c.token_row,
+            tokens.c.id,
+            tokens.c.app_id,
+            tokens.c.kind,
+            tokens.c.user_id,
+            tokens.c.profile_id,
+            tokens.c.labels,
+            tokens.c.version,
+            introspections.c.known,
+            health.c.life_seen_at,
+            health.c.verified_at,
+            health.c.suspicion,
+            health.c.suspected_at,
+            health.c.severity,
+            health.c.codes,
+            health.c.inconclusive_cause,
+            health.c.next_check_at,
+            health.c.judge_at,
+            health.c.urgency,
+            incidents.c.id.label("incident_id"),
+            incidents.c.state.label("incident_state"),
         )
+        .select_from(
+            health.join(tokens, tokens.c.row_id == health.c.token_row)
+            .outerjoin(
+                introspections, introspections.c.token_row == health.c.token_row
+            )
+            .outerjoin(
+                incidents,
+                (incidents.c.token_row == health.c.token_row)
+                & incidents.c.closed_at.is_(None),
+            )
+        )
+        .where(health.c.token_row.in_(select(rows.c.row)))
+        .order_by(health.c.token_row)
     )
-    .order_by(tokens.c.row_id)
+
+
+def _locked(dialect: str) -> Select[Any]:
+    """Lock tokens by their rows: nobody else changes them, or their incidents."""
+    rows = given(dialect, row=WHOLE)
+    return (
+        select(health.c.token_row, health.c.fence, health.c.last_checked_at)
+        .where(health.c.token_row.in_(select(rows.c.row)))
+        .order_by(health.c.token_row)
+        .with_for_update()
+    )
+
+
+_ROWS: Final = ByDialect(_rows)
+_LOCKED: Final = ByDialect(_locked)
+_ALL: Final = (
+    select(health.c.token_row)
+    .where(health.c.token_row > bindparam("after"))
+    .order_by(health.c.token_row)
+    .limit(bindparam("most"))
+    .with_for_update()
 )
-
-
-_ROWS = _ROW.where(tokens.c.row_id.in_(bindparam("rows", expanding=True)))
+_DUE: Final = (
+    select(health.c.token_row)
+    .where(health.c.app_id == bindparam("app"), health.c.judge_at <= bindparam("now"))
+    .order_by(health.c.token_row)
+    .limit(bindparam("most"))
+    # What another replica judges at this moment needs no second judgement.
+    .with_for_update(skip_locked=True)
+)
 
 
 class Records:
@@ -71,13 +101,13 @@ class Records:
         self._database = database
 
     async def write(
-        self, looked: Sequence[tuple[Claim, Look]], court: Court, now: datetime
+        self, looked: Sequence[tuple[Claim, Looked]], court: Court, now: datetime
     ) -> Recorded:
         """Judge and record a group of looks in one transaction.
 
         The decisions run on the state that is really there. A row whose fence no
-        longer matches is superseded and left alone. A token at rest that answers what
-        it answered before is confirmed, which costs far less than a judgement.
+        longer matches is superseded and left alone. A token at rest that hears what
+        it heard before is confirmed, which costs far less than a judgement.
         """
         recorded = Recorded()
         async with self._database.write() as connection:
@@ -90,33 +120,9 @@ class Records:
                 for claim, look in looked
                 if claim.row_id not in confirmed
             }
-            await self._judge_group(connection, unsettled, court, recorded, now)
+            if unsettled:
+                await _judge_looks(connection, unsettled, court, recorded, now)
         return recorded
-
-    async def _judge_group(
-        self,
-        connection: AsyncConnection,
-        looked: Mapping[int, tuple[Claim, Look]],
-        court: Court,
-        recorded: Recorded,
-        now: datetime,
-    ) -> None:
-        if not looked:
-            return
-        rows = await connection.execute(_ROWS, {"rows": list(looked)})
-        group = Group(now, court.print)
-        left = dict(looked)
-        for row in rows:
-            claim, look = looked[row.row_id]
-            if not _stands(row, claim, look):
-                continue
-            del left[row.row_id]
-            record = _record(row)
-            judgement = court.judge(record, look)
-            group.add(record, look, judgement, claim.version)
-            recorded.judged.append((record, judgement))
-        await group.flush(connection, court.plan)
-        recorded.superseded = [claim.id for claim, _ in left.values()]
 
     async def judge_due(
         self, app_id: str, court: Court, now: datetime, most: int = 500
@@ -125,11 +131,9 @@ class Records:
 
         It keeps known deadlines speaking while the app cannot be asked.
         """
-        query = _ROW.where(tokens.c.app_id == app_id, tokens.c.judge_at <= now).limit(
-            most
-        )
+        values = {"app": app_id, "now": now, "most": most}
         async with self._database.write() as connection:
-            rows = (await connection.execute(query)).all()
+            rows = (await connection.scalars(_DUE, values)).all()
             return await _judge_rows(connection, rows, court, now)
 
     async def judge_all(
@@ -138,40 +142,82 @@ class Records:
         """Judge every token again without asking, after a change of policy."""
         total = Recorded()
         after = -1
-        query = _ROW.where(tokens.c.row_id > bindparam("after")).limit(chunk)
         while True:
             async with self._database.write() as connection:
-                rows = (await connection.execute(query, {"after": after})).all()
+                values = {"after": after, "most": chunk}
+                rows = (await connection.scalars(_ALL, values)).all()
                 if not rows:
                     return total
-                after = rows[-1].row_id
+                after = rows[-1]
                 part = await _judge_rows(connection, rows, court, now)
             total.judged.extend(
                 pair for pair in part.judged if pair[1].step.notice is not None
             )
 
 
-def _stands(row: AnyRow, claim: Claim, look: Look) -> bool:
-    """Whether nobody took the claim over, replaced the secret, or looked later."""
-    return (
-        row.fence == claim.fence
-        and row.version == claim.version
-        and (row.last_checked_at is None or row.last_checked_at <= look.asked_at)
+async def _judge_looks(
+    connection: AsyncConnection,
+    looked: _Held,
+    court: Court,
+    recorded: Recorded,
+    now: datetime,
+) -> None:
+    standing = await _standing(connection, looked)
+    recorded.superseded = [
+        claim.id for row_id, (claim, _) in looked.items() if row_id not in standing
+    ]
+    if not standing:
+        return
+    group = Group(now, court.print)
+    for row in await _fetch(connection, standing):
+        look = looked[row.token_row][1]
+        heard = None
+        if isinstance(look, Unread):
+            heard, look = look.print, look.read()
+        record = _record(row)
+        judgement = court.judge(record, look)
+        group.add(record, look, judgement, row.version, heard)
+        recorded.judged.append((record, judgement))
+    await group.flush(connection, court.plan)
+
+
+async def _standing(connection: AsyncConnection, looked: _Held) -> list[int]:
+    """Those nobody took over, whose secret was not replaced, and not looked at later.
+
+    They are locked first and read after: what is read then nobody else changes.
+    """
+    rows = await connection.execute(
+        _LOCKED.on(connection), {ROWS: pack_ids(sorted(looked))}
     )
+    standing = []
+    for row_id, fence, checked in rows:
+        claim, look = looked[row_id]
+        if fence == claim.fence and (checked is None or checked <= look.asked_at):
+            standing.append(row_id)
+    return standing
+
+
+async def _fetch(
+    connection: AsyncConnection, row_ids: Sequence[int]
+) -> Sequence[AnyRow]:
+    values = {ROWS: pack_ids(row_ids)}
+    return (await connection.execute(_ROWS.on(connection), values)).all()
 
 
 async def _judge_rows(
     connection: AsyncConnection,
-    rows: Sequence[AnyRow],
+    row_ids: Sequence[int],
     court: Court,
     now: datetime,
 ) -> Recorded:
-    group = Group(now, court.print)
     recorded = Recorded()
-    for row in rows:
+    if not row_ids:
+        return recorded
+    group = Group(now, court.print)
+    for row in await _fetch(connection, row_ids):
         record = _record(row)
         judgement = court.judge(record, None)
-        group.add(record, None, judgement, row.version)
+        group.add(record, None, judgement, row.version, None)
         recorded.judged.append((record, judgement))
     await group.flush(connection, court.plan)
     return recorded
@@ -183,7 +229,7 @@ def _record(row: AnyRow) -> Record:
         suspicion = Suspicion(Code(row.suspicion), row.suspected_at)
     state = row.incident_state
     return Record(
-        row.row_id,
+        row.token_row,
         row.id,
         Expected(row.app_id, row.kind, row.user_id, row.profile_id),
         decode_labels(row.labels),

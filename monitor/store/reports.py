@@ -2,20 +2,22 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, func, or_, select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Float, Select, cast, delete, func, or_, select
 
 from monitor.core.incident import Incident
 from monitor.core.observation import Observation, Suspicion
 from monitor.core.tokens import Code, Expected
 from monitor.store.codec import decode_incident, decode_known, decode_labels
+from monitor.store.dialect import insert_on
 from monitor.store.tables import (
     apps,
     checks,
+    health,
     incidents,
+    introspections,
     letters,
     marks,
     outbox,
@@ -24,6 +26,7 @@ from monitor.store.tables import (
 from monitor.store.transactions import AnyRow, Database
 
 PULSE = "daemon"
+_HOUR = timedelta(hours=1) / timedelta.resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,15 @@ class TokenFilter:
 _VIEW = (
     select(
         tokens,
+        *(column for column in health.c if column.name not in {"token_row", "app_id"}),
+        introspections.c.known,
         incidents.c.id.label("incident_id"),
         incidents.c.state.label("incident_state"),
     )
     .select_from(
-        tokens.outerjoin(
+        tokens.join(health, health.c.token_row == tokens.c.row_id)
+        .outerjoin(introspections, introspections.c.token_row == tokens.c.row_id)
+        .outerjoin(
             incidents,
             (incidents.c.token_row == tokens.c.row_id)
             & incidents.c.closed_at.is_(None),
@@ -81,12 +88,12 @@ _VIEW = (
 
 
 def _has_code(code: str) -> Any:  # noqa: ANN401 - a clause
-    return ("," + tokens.c.codes + ",").contains(f",{code},", autoescape=True)
+    return ("," + health.c.codes + ",").contains(f",{code},", autoescape=True)
 
 
 def _filtered(query: Select[Any], wanted: TokenFilter) -> Select[Any]:
     if wanted.severity is not None:
-        query = query.where(tokens.c.severity == wanted.severity)
+        query = query.where(health.c.severity == wanted.severity)
     if wanted.app is not None:
         query = query.where(tokens.c.app_id == wanted.app)
     if wanted.owner is not None:
@@ -199,12 +206,12 @@ class Reports:
         """How many tokens and entries are in which state."""
         async with self._database.read() as connection:
             severities = await connection.execute(
-                select(tokens.c.severity, func.count()).group_by(tokens.c.severity)
+                select(health.c.severity, func.count()).group_by(health.c.severity)
             )
             codes = await connection.execute(
-                select(tokens.c.codes, func.count())
-                .where(tokens.c.codes != "")
-                .group_by(tokens.c.codes)
+                select(health.c.codes, func.count())
+                .where(health.c.codes != "")
+                .group_by(health.c.codes)
             )
             states = await connection.execute(
                 select(outbox.c.state, func.count()).group_by(outbox.c.state)
@@ -213,13 +220,13 @@ class Reports:
                 await connection.execute(
                     select(
                         func.count(),
-                        func.count(tokens.c.verified_at),
-                        func.count().filter(tokens.c.severity == "unknown"),
-                        func.count().filter(tokens.c.last_checked_at.is_(None)),
-                        func.count().filter(tokens.c.suspicion.is_not(None)),
-                        func.min(tokens.c.verified_at),
-                        func.min(tokens.c.next_check_at),
-                        func.count().filter(tokens.c.next_check_at < now),
+                        func.count(health.c.verified_at),
+                        func.count().filter(health.c.severity == "unknown"),
+                        func.count().filter(health.c.last_checked_at.is_(None)),
+                        func.count().filter(health.c.suspicion.is_not(None)),
+                        func.min(health.c.verified_at),
+                        func.min(health.c.next_check_at),
+                        func.count().filter(health.c.next_check_at < now),
                     )
                 )
             ).one()
@@ -237,10 +244,28 @@ class Reports:
     async def overdue(self, before: datetime, resting: Sequence[str]) -> int:
         """How many tokens have been due since then; those of resting apps are not."""
         query = select(func.count()).where(
-            tokens.c.next_check_at < before, tokens.c.app_id.not_in(list(resting))
+            health.c.next_check_at < before, health.c.app_id.not_in(list(resting))
         )
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
+
+    async def demand(self, unjudged: timedelta) -> dict[str, dict[str, Any]]:
+        """By app: its tokens, the looks an hour they need, and the oldest look.
+
+        A token that was never judged needs a look as often as `unjudged` says.
+        """
+        every = func.coalesce(health.c.interval, unjudged // timedelta.resolution)
+        query = select(
+            health.c.app_id,
+            func.count().label("tokens"),
+            func.sum(_HOUR / cast(every, Float)).label("needs"),
+            func.min(health.c.last_checked_at).label("oldest_look_at"),
+            func.count()
+            .filter(health.c.last_checked_at.is_(None))
+            .label("never_looked"),
+        ).group_by(health.c.app_id)
+        rows = await self._rows(query)
+        return {row["app_id"]: row for row in rows}
 
     async def app_rows(self) -> list[dict[str, Any]]:
         """What is remembered of every app ever asked."""
@@ -255,19 +280,24 @@ class Reports:
         )
         return await self._rows(query)
 
-    async def beat(self, now: datetime, value: str) -> None:
-        """The daemon's pulse, for those who ask whether it lives."""
-        values = {"at": now, "value": value}
-        statement = sqlite.insert(marks).values(name=PULSE, **values)
+    async def beat(self, now: datetime, instance: str) -> None:
+        """A daemon's pulse, for those who ask whether it lives."""
+        name = f"{PULSE}:{instance}"
+        values = {"at": now, "value": instance}
         async with self._database.write() as connection:
+            note = insert_on(marks, connection).values(name=name, **values)
             await connection.execute(
-                statement.on_conflict_do_update(index_elements=["name"], set_=values)
+                note.on_conflict_do_update(index_elements=["name"], set_=values)
             )
 
-    async def pulse(self) -> tuple[datetime | None, str | None]:
-        """When the daemon last gave a sign of life, and which daemon it was."""
-        rows = await self._rows(select(marks).where(marks.c.name == PULSE))
-        return (rows[0]["at"], rows[0]["value"]) if rows else (None, None)
+    async def pulses(self) -> list[tuple[datetime, str]]:
+        """When each daemon last gave a sign of life, the latest first."""
+        query = (
+            select(marks.c.at, marks.c.value)
+            .where(marks.c.name.startswith(f"{PULSE}:"))
+            .order_by(marks.c.at.desc())
+        )
+        return [(row["at"], row["value"]) for row in await self._rows(query)]
 
     async def prune(
         self, checks_before: datetime, outbox_before: datetime, most: int = 1000
@@ -275,56 +305,63 @@ class Reports:
         """Forget old history, but never the newest answer of a token.
 
         What was told of a matter that is still open is kept: whoever was told shall
-        hear of its end. One call removes at most `most` rows of a kind, so that
-        claims never wait.
+        hear of its end. What is old is found by reading, and deleted by its number
+        in transactions of at most `most` rows, so that claims never wait.
         """
-        newer = checks.alias("newer")
-        old_checks = (
-            select(checks.c.id)
-            .where(
-                checks.c.at < checks_before,
-                select(newer.c.id)
-                .where(
-                    newer.c.token_row == checks.c.token_row,
-                    newer.c.at > checks.c.at,
-                    newer.c.at < checks_before,
-                )
-                .exists(),
-            )
-            .limit(most)
-        )
-        old_entries = (
-            select(outbox.c.id)
-            .where(
-                outbox.c.state.in_(["sent", "dropped"]),
-                outbox.c.settled_at < outbox_before,
-                outbox.c.incident_id.not_in(
-                    select(incidents.c.id).where(incidents.c.closed_at.is_(None))
-                ),
-            )
-            .limit(most)
-        )
-        old_letters = (
-            select(letters.c.id)
-            .where(
-                letters.c.settled_at < outbox_before,
-                ~select(outbox.c.id).where(outbox.c.letter_id == letters.c.id).exists(),
-            )
-            .limit(most)
-        )
+        gone = 0
+        for table, query in (
+            (checks, _old_checks(checks_before)),
+            (outbox, _old_entries(outbox_before)),
+            (letters, _old_letters(outbox_before)),
+        ):
+            while True:
+                async with self._database.read() as connection:
+                    ids = (await connection.scalars(query.limit(most))).all()
+                if not ids:
+                    break
+                async with self._database.write() as connection:
+                    await connection.execute(delete(table).where(table.c.id.in_(ids)))
+                gone += len(ids)
+        return gone
+
+    async def forget_pulses(self, before: datetime) -> None:
+        """Forget daemons that were last heard of before then."""
+        old = marks.c.name.startswith(f"{PULSE}:") & (marks.c.at < before)
         async with self._database.write() as connection:
-            first = await connection.execute(
-                delete(checks).where(checks.c.id.in_(old_checks))
-            )
-            second = await connection.execute(
-                delete(outbox).where(outbox.c.id.in_(old_entries))
-            )
-            third = await connection.execute(
-                delete(letters).where(letters.c.id.in_(old_letters))
-            )
-            return first.rowcount + second.rowcount + third.rowcount
+            await connection.execute(delete(marks).where(old))
 
     async def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         async with self._database.read() as connection:
             result = await connection.execute(query)
             return [dict(row._mapping) for row in result]  # noqa: SLF001 - public
+
+
+def _old_checks(before: datetime) -> Select[Any]:
+    newer = checks.alias("newer")
+    return select(checks.c.id).where(
+        checks.c.at < before,
+        select(newer.c.id)
+        .where(
+            newer.c.token_row == checks.c.token_row,
+            newer.c.at > checks.c.at,
+            newer.c.at < before,
+        )
+        .exists(),
+    )
+
+
+def _old_entries(before: datetime) -> Select[Any]:
+    return select(outbox.c.id).where(
+        outbox.c.state.in_(["sent", "dropped"]),
+        outbox.c.settled_at < before,
+        outbox.c.incident_id.not_in(
+            select(incidents.c.id).where(incidents.c.closed_at.is_(None))
+        ),
+    )
+
+
+def _old_letters(before: datetime) -> Select[Any]:
+    return select(letters.c.id).where(
+        letters.c.settled_at < before,
+        ~select(outbox.c.id).where(outbox.c.letter_id == letters.c.id).exists(),
+    )

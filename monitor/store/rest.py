@@ -1,82 +1,81 @@
-"""Tokens at rest: nothing pends, so the same answer again needs no judgement.
+"""Tokens at rest: nothing pends, so the same words again need no judgement.
 
 A token is at rest when its last look could tell, nothing is suspected, no incident is
 open, it is still trusted and was judged under the present rules, and the instant has
-not come at which time alone changes the verdict. If it then answers exactly what is
-known, everything but dates stays as it is, and one statement moves the dates of a whole
-group.
+not come at which time alone changes the verdict. If Meta then says word for word what
+it said last, everything but dates stays as it is: the words need not even be read, and
+one statement moves the dates of a whole group.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from hashlib import blake2b
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from msgspec import json
-from sqlalchemy import BigInteger, bindparam, exists, func, or_, type_coerce, update
+from sqlalchemy import case, bindparam, exists, or_, type_coerce, update, BigInteger
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.elements import TypeCoerce
 
-from monitor.core.observation import Look
-from monitor.core.tokens import Introspection
+from monitor.core.schedule import Urgency
 from monitor.store.claims import Claim
-from monitor.store.codec import encode
-from monitor.store.tables import incidents, microseconds, tokens
+from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack
+from monitor.store.judging import Looked, Unread
+from monitor.store.tables import health, incidents, microseconds
 
 Spread: TypeAlias = Callable[[], float]
 """From 0.9 to 1, to keep a fleet from marching in step."""
 
 _MILLION: Final = 1_000_000
 
-_given: Final = func.json_each(bindparam("rows")).table_valued("value", name="given")
 
-
-def _part(place: int) -> TypeCoerce[int]:
-    return type_coerce(func.json_extract(_given.c.value, f"$[{place}]"), BigInteger)
-
-
-_ROW, _FENCE, _VERSION, _PRINT, _ASKED, _SPREAD = map(_part, range(6))
-_last_checked: Final = type_coerce(tokens.c.last_checked_at, BigInteger)
-_judge: Final = type_coerce(tokens.c.judge_at, BigInteger)
-_next: Final = _ASKED + tokens.c.check_every // _MILLION * _SPREAD
-
-_CONFIRM: Final = (
-    update(tokens)
-    .where(
-        tokens.c.row_id == _ROW,
-        tokens.c.fence == _FENCE,
-        tokens.c.version == _VERSION,
-        tokens.c.known_print == _PRINT,
-        _last_checked <= _ASKED,
-        tokens.c.judged_by == bindparam("print"),
-        tokens.c.suspicion.is_(None),
-        tokens.c.severity != "unknown",
-        tokens.c.inconclusive_cause.is_(None),
-        or_(tokens.c.judge_at.is_(None), tokens.c.judge_at > bindparam("now")),
-        ~exists().where(
-            incidents.c.token_row == tokens.c.row_id, incidents.c.closed_at.is_(None)
-        ),
+def _confirm(dialect: str) -> Any:  # noqa: ANN401 - an update
+    told = given(
+        dialect, row=WHOLE, fence=WHOLE, heard=WHOLE, asked=WHOLE, share=WHOLE
+    ).c
+    last_checked = type_coerce(health.c.last_checked_at, BigInteger)
+    judge = type_coerce(health.c.judge_at, BigInteger)
+    routine = told.asked + health.c.interval // _MILLION * told.share
+    return (
+        update(health)
+        .where(
+            health.c.token_row == told.row,
+            health.c.fence == told.fence,
+            health.c.heard == told.heard,
+            last_checked <= told.asked,
+            health.c.judged_by == bindparam("print"),
+            health.c.suspicion.is_(None),
+            health.c.severity != "unknown",
+            health.c.inconclusive_cause.is_(None),
+            or_(health.c.judge_at.is_(None), health.c.judge_at > bindparam("now")),
+            ~exists().where(
+                incidents.c.token_row == health.c.token_row,
+                incidents.c.closed_at.is_(None),
+            ),
+        )
+        .values(
+            verified_at=told.asked,
+            last_checked_at=told.asked,
+            next_check_at=case((judge < routine, judge), else_=routine),
+            looks=health.c.looks + 1,
+            urgency=case(
+                (health.c.urgency < int(Urgency.RISKY), int(Urgency.ROUTINE)),
+                else_=health.c.urgency,
+            ),
+        )
+        .returning(health.c.token_row, health.c.severity)
     )
-    .values(
-        verified_at=_ASKED,
-        last_checked_at=_ASKED,
-        next_check_at=func.min(func.coalesce(_judge, _next), _next),
-        urgency=2,
-        looks=tokens.c.looks + 1,
-    )
-    .returning(tokens.c.row_id, tokens.c.severity)
-)
+
+
+_CONFIRM: Final = ByDialect(_confirm)
 """One statement with one parameter, whatever the size of the group."""
 
 
 async def confirm(
     connection: AsyncConnection,
-    looked: Sequence[tuple[Claim, Look]],
+    looked: Sequence[tuple[Claim, Looked]],
     print_: str,
     spread: Spread,
     now: datetime,
 ) -> dict[int, str]:
-    """Move the dates of those at rest that answered what is known.
+    """Move the dates of those at rest that heard what they heard before.
 
     Returns:
         Row and severity of each token that was confirmed.
@@ -84,22 +83,15 @@ async def confirm(
     rows = []
     asked_at, asked = now, microseconds(now)
     for claim, look in looked:
-        if not isinstance(look.answer, Introspection):
+        if not isinstance(look, Unread) or look.print != claim.heard:
             continue
         if look.asked_at is not asked_at:  # the same for all of a batch
             asked_at = look.asked_at
             asked = microseconds(asked_at)
         share = int(spread() * _MILLION)
-        known = known_print(look.answer)
-        rows.append((claim.row_id, claim.fence, claim.version, known, asked, share))
+        rows.append((claim.row_id, claim.fence, look.print, asked, share))
     if not rows:
         return {}
-    values = {"rows": json.encode(rows).decode(), "print": print_, "now": now}
-    found = await connection.execute(_CONFIRM, values)
+    values = {ROWS: pack(rows), "print": print_, "now": now}
+    found = await connection.execute(_CONFIRM.on(connection), values)
     return {row[0]: row[1] for row in found}
-
-
-def known_print(known: Introspection) -> int:
-    """Tells whether two introspections are equal; 63 bits, so it fits a column."""
-    digest = blake2b(encode(known).encode(), digest_size=8).digest()
-    return int.from_bytes(digest) >> 1

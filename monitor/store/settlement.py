@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import (
@@ -20,9 +19,10 @@ from monitor.core.delivery import (
 from monitor.core.incident import settled
 from monitor.store.apps import Advance, PlanMatter, advance_matter
 from monitor.store.codec import decode_incident, encode
-from monitor.store.tables import incidents, letters, marks, outbox, tokens
+from monitor.store.dialect import insert_on
+from monitor.store.tables import health, incidents, letters, marks, outbox
 from monitor.store.transactions import Database
-from monitor.store.waiters import Sealed
+from monitor.store.waiters import Sealed, lock_tokens
 
 CHANNEL = "channel"
 
@@ -63,6 +63,7 @@ async def settle(
     if late and outcome in {Outcome.DEFERRED, Outcome.UNKNOWN}:
         outcome = Outcome.REFUSED
     async with database.write() as connection:
+        rows = await lock_tokens(connection, (w.token_row for w in sealed.waiters))
         values = _letter_after(sealed, attempt, outcome, now, jitter)
         changed = await connection.execute(
             update(letters)
@@ -80,7 +81,7 @@ async def settle(
             .where(outbox.c.letter_id == sealed.id, outbox.c.state == "sealed")
             .values(state=state, settled_at=now)
         )
-        await _settle_incidents(connection, sealed, now)
+        await _settle_incidents(connection, sealed, rows, now)
         if outcome is Outcome.REFUSED and complaint is not None:
             await advance_matter(
                 connection,
@@ -122,16 +123,20 @@ def _letter_after(
 
 
 async def _settle_incidents(
-    connection: AsyncConnection, sealed: Sealed, now: datetime
+    connection: AsyncConnection,
+    sealed: Sealed,
+    token_rows: Sequence[int],
+    now: datetime,
 ) -> None:
     numbers: dict[str, int] = {}
     for waiter in sealed.waiters:
         number = max(numbers.get(waiter.incident_id, 0), waiter.item.number)
         numbers[waiter.incident_id] = number
     rows = await connection.execute(
-        select(incidents.c.id, incidents.c.state).where(
-            incidents.c.id.in_(list(numbers))
-        )
+        select(incidents.c.id, incidents.c.state)
+        .where(incidents.c.id.in_(list(numbers)))
+        .order_by(incidents.c.id)
+        .with_for_update()
     )
     values = [
         {
@@ -147,11 +152,12 @@ async def _settle_incidents(
             .values(state=bindparam("text")),
             values,
         )
-    row_ids = [w.token_row for w in sealed.waiters if w.token_row is not None]
-    if row_ids:
+    if token_rows:
         # Reminders count from here: let the next judgement plan them.
         await connection.execute(
-            update(tokens).where(tokens.c.row_id.in_(row_ids)).values(judge_at=now)
+            update(health)
+            .where(health.c.token_row.in_(list(token_rows)))
+            .values(judge_at=now)
         )
 
 
@@ -161,9 +167,9 @@ async def _note_channel(
     if attempt.outcome is Outcome.CHANNEL:
         reply = f"{attempt.phase}: {attempt.reply or 'no reply'}"
         values = {"at": now, "until": now + CHANNEL_PAUSE, "value": reply}
-        statement = sqlite.insert(marks).values(name=CHANNEL, **values)
+        note = insert_on(marks, connection).values(name=CHANNEL, **values)
         await connection.execute(
-            statement.on_conflict_do_update(index_elements=["name"], set_=values)
+            note.on_conflict_do_update(index_elements=["name"], set_=values)
         )
     else:
         await connection.execute(

@@ -1,7 +1,7 @@
 """What we remember: the tables, the same on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -18,54 +18,41 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import TIMESTAMP
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Aware instants in UTC: `timestamptz` on PostgreSQL, microseconds on SQLite.
+    """Aware instants in UTC, kept as microseconds since 1970 on both databases.
 
-    SQLite's own DateTime stores 12:00+05:00 as 12:00 and reads it back naive.
+    SQLite's own DateTime stores 12:00+05:00 as 12:00 and reads it back naive. Whole
+    numbers sort, compare and add alike on SQLite and PostgreSQL (ADR 0012).
     """
 
     impl = BigInteger
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """The column type of the database at hand."""
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(TIMESTAMP(timezone=True))
-        return dialect.type_descriptor(BigInteger())
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ANN401 - the driver's type
+    def process_bind_param(
+        self, value: datetime | None, dialect: Dialect
+    ) -> int | None:
         """To the database; naive instants are refused."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise TypeError("a naive datetime has no place in the store")
-        if dialect.name == "postgresql":
-            return value
         return microseconds(value)
 
     def process_result_value(
-        self,
-        value: Any,  # noqa: ANN401 - the driver's type
-        dialect: Dialect,
+        self, value: int | None, dialect: Dialect
     ) -> datetime | None:
         """From the database, always aware and in UTC."""
-        if value is None:
-            return None
-        if dialect.name == "postgresql":
-            at: datetime = value
-            return at.astimezone(UTC)
-        return instant(int(value))
+        return None if value is None else instant(value)
 
 
 def microseconds(at: datetime) -> int:
-    """The instant as SQLite keeps it: microseconds since 1970."""
+    """The instant as the database keeps it: microseconds since 1970."""
     return (at - _EPOCH) // _MICROSECOND
 
 
@@ -96,9 +83,19 @@ apps = Table(
     Column("pause_cause", Text),
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("usage_percent", Integer),
+    Column("usage_at", UtcDateTime),
     Column("api_version", Text),
 )
 """One row an app: whether it may be asked now, and how it went."""
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("app_id", Text, primary_key=True),
+    Column("slot", UtcDateTime, primary_key=True),
+    Column("calls", Integer, nullable=False),
+)
+"""The governor's ledger: calls granted to an app, by slots of half a minute."""
 
 tokens = Table(
     "tokens",
@@ -121,8 +118,27 @@ tokens = Table(
     Column("secret", LargeBinary, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
-    # --- what we know
-    Column("known", Text),
+    # --- silence
+    Column("silenced_until", UtcDateTime),
+    Column("silenced_by", Text),
+    Column("silence_reason", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_tokens_owner", "owner_email"),
+)
+"""The inventory: written by imports and by hand, never by a look."""
+
+health = Table(
+    "health",
+    metadata,
+    Column(
+        "token_row",
+        _RowId,
+        ForeignKey("tokens.row_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("app_id", Text, nullable=False),
+    # --- what we think
     Column("life_seen_at", UtcDateTime),
     Column("verified_at", UtcDateTime),
     Column("suspicion", Text),
@@ -132,29 +148,43 @@ tokens = Table(
     Column("last_checked_at", UtcDateTime),
     Column("inconclusive_cause", Text),
     Column("looks", Integer, nullable=False, server_default="0"),
-    Column("known_print", BigInteger),
+    Column("heard", BigInteger),
     Column("policy", Text),
-    Column("check_every", BigInteger),
+    Column("interval", BigInteger),
     Column("judged_by", Text),
     # --- when it is due
-    Column("urgency", Integer, nullable=False, server_default="2"),
+    Column("urgency", Integer, nullable=False, server_default="3"),
     Column("next_check_at", UtcDateTime, nullable=False),
     Column("judge_at", UtcDateTime),
     Column("fence", Integer, nullable=False, server_default="0"),
-    # --- silence
-    Column("silenced_until", UtcDateTime),
-    Column("silenced_by", Text),
-    Column("silence_reason", Text),
-    Column("created_at", UtcDateTime, nullable=False),
-    Index("ix_tokens_due", "app_id", "urgency", "next_check_at"),
-    Index("ix_tokens_judge", "app_id", "judge_at"),
-    Index("ix_tokens_severity", "severity"),
-    Index("ix_tokens_owner", "owner_email"),
+    Index("ix_health_due", "app_id", "urgency", "next_check_at"),
+    Index("ix_health_judge", "app_id", "judge_at"),
+    Index("ix_health_severity", "severity"),
+    # Every look moves an indexed column, so dead rows pile up: leave room, tidy early.
+    postgresql_with={"fillfactor": 80, "autovacuum_vacuum_scale_factor": 0.02},
 )
+"""How it stands with each token: narrow, for it is rewritten at every look.
 
-"""`policy` is the rule that won at the last judgement, `check_every` its interval in
-microseconds, `judged_by` the print of all rules then: under another print a token is
-judged anew, whatever Meta answers."""
+`heard` is the print of the words Meta last said when the token was at rest, `policy`
+the rule that won at the last judgement, `interval` in microseconds what it
+planned between looks,
+`judged_by` the print of all rules then: under another print a token is judged anew,
+whatever Meta answers. Every write of a look names the `fence` of its claim.
+"""
+
+introspections = Table(
+    "introspections",
+    metadata,
+    Column(
+        "token_row",
+        _RowId,
+        ForeignKey("tokens.row_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("known", Text, nullable=False),
+)
+"""The last confirmed introspection of each token; written when it changes."""
 
 checks = Table(
     "checks",
@@ -260,6 +290,7 @@ outbox = Table(
     UniqueConstraint("incident_id", "number", "recipient"),
     Index("ix_outbox_due", "state", "due_at"),
     Index("ix_outbox_letter", "letter_id"),
+    Index("ix_outbox_token", "token_row"),
 )
 
 audit = Table(

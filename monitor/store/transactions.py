@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Row
-from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
+from sqlalchemy import Row, text
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -14,19 +14,37 @@ from monitor.errors import UnavailableError
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row of whatever columns were selected."""
 
+POSTGRESQL: Final = "postgresql"
+
 _TROUBLES: Final = (DatabaseError, OperationalError)
+_PASSING_STATES: Final = frozenset({"25006"})
+"""A database that fell back to reading, for a moment, while its standby takes over.
+
+Source: PostgreSQL, "Error Codes": read_only_sql_transaction.
+"""
+_TAKE_TURNS: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
 class Database:
-    """One writing connection, which queues its callers, and a few reading ones."""
+    """Connections that write, which on SQLite is one, and connections that read."""
 
     def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
         self._writer = writer
         self._reader = reader
 
+    @property
+    def shared(self) -> bool:
+        """Whether several daemons may work on it at once."""
+        return self._writer.dialect.name == POSTGRESQL
+
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that commits when the block ends, or leaves no trace."""
+        """A transaction that commits when the block ends, or leaves no trace.
+
+        On SQLite no other writes meanwhile. On PostgreSQL others do: whoever decides
+        on what he read locks it first, `health` rows before all others and in the
+        order of their numbers, or takes turns.
+        """
         with _told_apart():
             async with self._writer.begin() as connection:
                 yield connection
@@ -44,6 +62,15 @@ class Database:
         await self._reader.dispose()
 
 
+async def take_turns(connection: AsyncConnection, name: str) -> None:
+    """Let nobody else be here under this name until our transaction is over.
+
+    A lock of the transaction, not of the session: poolers hand sessions around.
+    """
+    if connection.dialect.name == POSTGRESQL:
+        await connection.execute(_TAKE_TURNS, {"name": f"token-monitor {name}"})
+
+
 @contextmanager
 def _told_apart() -> Iterator[None]:
     """Tell a database in trouble, which passes, from a statement of ours that is bad.
@@ -55,7 +82,17 @@ def _told_apart() -> Iterator[None]:
         yield
     except (DatabaseError, InterfaceError, PoolTimeoutError) as error:
         # A damaged file has no class of its own; other subclasses are bugs of ours.
-        if isinstance(error, DatabaseError) and type(error) not in _TROUBLES:
+        if (
+            isinstance(error, DatabaseError)
+            and type(error) not in _TROUBLES
+            and not _passes(error)
+        ):
             raise
         reason = getattr(error, "orig", None) or "no connection became free"
-        raise UnavailableError(f"the database cannot be used now: {reason}") from None
+        # PostgreSQL's reasons have several lines; the first one says it.
+        first = str(reason).strip().partition("\n")[0]
+        raise UnavailableError(f"the database cannot be used now: {first}") from None
+
+
+def _passes(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in _PASSING_STATES

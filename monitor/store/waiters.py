@@ -1,11 +1,12 @@
 """Waiters: outbox entries with the present state of what they speak of."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from sqlalchemy import Select, exists, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Item, Passage, Role
 from monitor.core.incident import Incident
@@ -18,8 +19,15 @@ from monitor.store.codec import (
     decode_labels,
     split_list,
 )
-from monitor.store.tables import apps, incidents, outbox, tokens
-from monitor.store.transactions import AnyRow
+from monitor.store.tables import (
+    apps,
+    health,
+    incidents,
+    introspections,
+    outbox,
+    tokens,
+)
+from monitor.store.transactions import POSTGRESQL, AnyRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +117,20 @@ def select_waiters() -> Select[Any]:
         tokens.c.user_id,
         tokens.c.profile_id,
         tokens.c.labels,
-        tokens.c.known,
-        tokens.c.life_seen_at,
-        tokens.c.verified_at,
+        introspections.c.known,
+        health.c.life_seen_at,
+        health.c.verified_at,
         tokens.c.owner_email,
-        tokens.c.last_checked_at,
-        tokens.c.next_check_at,
+        health.c.last_checked_at,
+        health.c.next_check_at,
         tokens.c.silenced_until,
         apps.c.paused_until,
         apps.c.rejected_at,
     ).select_from(
         outbox.join(incidents, incidents.c.id == outbox.c.incident_id)
         .outerjoin(tokens, tokens.c.row_id == outbox.c.token_row)
+        .outerjoin(health, health.c.token_row == outbox.c.token_row)
+        .outerjoin(introspections, introspections.c.token_row == outbox.c.token_row)
         .outerjoin(apps, apps.c.id == outbox.c.app_id)
     )
 
@@ -160,6 +170,25 @@ def waiter_of(row: AnyRow) -> Waiter:
         app_paused_until=row.paused_until,
         app_rejected=row.rejected_at is not None,
     )
+
+
+async def lock_tokens(
+    connection: AsyncConnection, token_rows: Iterable[int | None]
+) -> list[int]:
+    """Lock tokens before their incidents and entries are changed; returns their rows.
+
+    Looks are recorded under the same locks, so that neither overwrites the other.
+    SQLite's writer is alone anyway.
+    """
+    rows = sorted({row for row in token_rows if row is not None})
+    if rows and connection.dialect.name == POSTGRESQL:
+        await connection.execute(
+            select(health.c.token_row)
+            .where(health.c.token_row.in_(rows))
+            .order_by(health.c.token_row)
+            .with_for_update()
+        )
+    return rows
 
 
 def copies(waiters: Sequence[Waiter]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Drop, Wait, Waiting
 from monitor.core.schedule import Urgency
-from monitor.store.tables import letters, outbox, tokens
+from monitor.store.tables import health, letters, outbox
 from monitor.store.waiters import Waiter
 
 _WAIT_ON: Final = (
@@ -113,11 +113,11 @@ async def _make_due(
     )
     if owed:
         await connection.execute(
-            update(tokens)
+            update(health)
             .where(
-                tokens.c.row_id.in_(list(owed)),
+                health.c.token_row.in_(list(owed)),
                 # Anything nearer may be claimed at this moment, or is due by itself.
-                tokens.c.next_check_at > now + lease,
+                health.c.next_check_at > now + lease,
             )
             .values(next_check_at=now, urgency=int(Urgency.LOOK_OWED))
         )

@@ -1,0 +1,175 @@
+"""The governor's ledger: what each app may still ask, shared by all replicas."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import bindparam, case, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.core.quota import (
+    SLOT,
+    Allowance,
+    Seen,
+    Spent,
+    allowance,
+    may_spend,
+    shares,
+    slot_of,
+)
+from monitor.store.dialect import ByDialect, Insert, insert_in
+from monitor.store.tables import apps, calls
+from monitor.store.transactions import AnyRow, Database
+
+_KEPT: Final = timedelta(hours=2)
+"""For so long a slot is kept; the governor looks back one hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """An app and the calls its operator allows it in any hour; `None`: any number."""
+
+    app_id: str
+    hourly: int | None = None
+
+
+def _app_row(dialect: str) -> Insert:
+    return insert_in(apps, dialect).on_conflict_do_nothing(index_elements=["id"])
+
+
+def _add(dialect: str) -> Insert:
+    add = insert_in(calls, dialect)
+    return add.on_conflict_do_update(
+        index_elements=["app_id", "slot"],
+        set_={"calls": calls.c.calls + add.excluded.calls},
+    )
+
+
+_APP_ROW: Final = ByDialect(_app_row)
+_ADD: Final = ByDialect(_add)
+_APP: Final = select(
+    apps.c.usage_percent, apps.c.usage_at, apps.c.paused_until
+).where(apps.c.id == bindparam("app"))
+_SPENT: Final = (
+    select(calls.c.slot, calls.c.calls)
+    .where(calls.c.app_id == bindparam("app"), calls.c.slot > bindparam("since"))
+    .order_by(calls.c.slot)
+)
+_LESS: Final = (
+    update(calls)
+    .where(
+        calls.c.app_id == bindparam("app"),
+        calls.c.slot
+        == select(func.max(calls.c.slot))
+        .where(calls.c.app_id == bindparam("app"))
+        .scalar_subquery(),
+    )
+    .values(
+        calls=case(
+            (calls.c.calls > bindparam("less"), calls.c.calls - bindparam("less")),
+            else_=0,
+        )
+    )
+)
+
+
+async def ask_for(
+    connection: AsyncConnection,
+    budget: Budget,
+    now: datetime,
+    most: int,
+    *,
+    at_once: bool = False,
+) -> Allowance:
+    """How many of these calls the app may make now.
+
+    On PostgreSQL the app's row is ours until the transaction is over, so that what is
+    allowed here is spent before the next replica asks.
+    """
+    app = await _locked(connection, budget.app_id)
+    if not at_once and app.paused_until is not None and app.paused_until > now:
+        # Another replica has heard that the app must rest.
+        return Allowance(0, app.paused_until)
+    spent = await _spent(connection, budget.app_id, now)
+    seen = None
+    if app.usage_percent is not None and app.usage_at is not None:
+        seen = Seen(app.usage_percent, app.usage_at)
+    allowed = allowance(budget.hourly, spent, seen, now, at_once=at_once)
+    return Allowance(min(most, allowed.calls), allowed.next_at)
+
+
+def share_of_risk(left: int, most: int, now: datetime) -> int:
+    """How many tokens at risk may be claimed before routine ones get their share."""
+    if left >= most:
+        return left  # the quota is not what binds
+    turn = int(slot_of(now).timestamp()) // int(SLOT.total_seconds())
+    return shares(left, risky_due=True, routine_due=True, turn=turn).risky
+
+
+async def spend(
+    connection: AsyncConnection, budget: Budget, now: datetime, count: int
+) -> None:
+    """Write down calls that were allowed in this transaction."""
+    if count > 0:
+        values = {"app_id": budget.app_id, "slot": slot_of(now), "calls": count}
+        await connection.execute(_ADD.on(connection), values)
+
+
+async def refund(connection: AsyncConnection, app_id: str, count: int) -> None:
+    """Take back calls that were allowed last, and never made."""
+    await connection.execute(_LESS, {"app": app_id, "less": count})
+
+
+async def _locked(connection: AsyncConnection, app_id: str) -> AnyRow:
+    query = _APP.with_for_update()
+    row = (await connection.execute(query, {"app": app_id})).first()
+    if row is None:
+        await connection.execute(_APP_ROW.on(connection), {"id": app_id})
+        row = (await connection.execute(query, {"app": app_id})).one()
+    return row
+
+
+async def _spent(
+    connection: AsyncConnection, app_id: str, now: datetime
+) -> list[Spent]:
+    values = {"app": app_id, "since": now - _KEPT}
+    return [Spent(*row) for row in await connection.execute(_SPENT, values)]
+
+
+class Ledger:
+    """Calls that need no claim, and what `status` tells of the quota."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def try_spend(self, budget: Budget, now: datetime, count: int) -> bool:
+        """Write down calls of our own, such as the look at ourselves, if they fit."""
+        async with self._database.write() as connection:
+            await _locked(connection, budget.app_id)
+            spent = await _spent(connection, budget.app_id, now)
+            if not may_spend(budget.hourly, spent, now, count):
+                return False
+            await spend(connection, budget, now, count)
+        return True
+
+    async def spent(self, now: datetime) -> dict[str, int]:
+        """Calls of every app in the hour before now."""
+        query = (
+            select(calls.c.app_id, func.sum(calls.c.calls))
+            .where(calls.c.slot > now - timedelta(hours=1))
+            .group_by(calls.c.app_id)
+        )
+        async with self._database.read() as connection:
+            return {row[0]: int(row[1]) for row in await connection.execute(query)}
+
+    async def prune(self, now: datetime) -> None:
+        """Forget slots that bind nobody any more."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(calls).where(calls.c.slot < now - _KEPT))
+
+
+def seen_facts(percent: float | None, at: datetime) -> dict[str, Any]:
+    """What the headers of a reply said, as columns of `apps`."""
+    if percent is None:
+        return {}
+    return {"usage_percent": round(percent), "usage_at": at}
