@@ -1,6 +1,8 @@
 """Few fixtures: a clock that stands still, a store on a file, and a whole house."""
 
-from collections.abc import AsyncIterator
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +13,7 @@ from monitor.sandbox.clock import VirtualClock
 from monitor.store import Store, connect
 from monitor.store.seal import Key, Keyring
 from tests.jobs.house import Builder
+from tests.postgres import Server, any_server
 
 
 @pytest.fixture
@@ -21,6 +24,25 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def keyring() -> Keyring:
     return Keyring([Key("k1", b"\x01" * 32)])
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A real PostgreSQL, started when the first test asks for it."""
+    with any_server() as server:
+        if server is None:
+            # Silence must not pass for success where we can do better.
+            assert not os.environ.get("CI"), "no PostgreSQL was found"
+            pytest.skip("no PostgreSQL was found")
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server) -> Iterator[str]:
+    """An empty database of its own for each test."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield postgres_server.create(name)
+    postgres_server.drop(name)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import Any, Final
 from monitor.cli.shared import instant
 from monitor.core.quota import coverage
 
-
 NO_DEMAND: Final = {
     "tokens": 0,
     "needs": 0.0,
@@ -49,9 +48,7 @@ def quota_of(
     }
 
 
-def quota_words(
-    quota: Mapping[str, Any], usage: int | None
-) -> str:
+def quota_words(quota: Mapping[str, Any], usage: int | None) -> str:
     """The same in a line."""
     parts = []
     if quota["full_sweep_seconds"] is not None:

@@ -113,9 +113,7 @@ async def _status(
         ],
         "channel": {"paused_until": instant(paused_until), "last_reply": channel},
         "daemon": {"seen_at": instant(beat_at), "instance": beat_by},
-        "replicas": [
-            {"instance": name, "seen_at": instant(at)} for at, name in pulses
-        ],
+        "replicas": [{"instance": name, "seen_at": instant(at)} for at, name in pulses],
         "next": {
             "check_at": instant(due),
             "deliver_at": instant(await store.outbox.next_due()),
@@ -129,7 +127,10 @@ async def _status(
 
 
 async def _apps(
-    settings: "Settings", store: "Store", rows: "Sequence[dict[str, Any]]", now: datetime
+    settings: "Settings",
+    store: "Store",
+    rows: "Sequence[dict[str, Any]]",
+    now: datetime,
 ) -> list[dict[str, Any]]:
     """Every app that is configured, was asked, or has tokens."""
     hourly = {app.id: app.hourly_calls for app in settings.apps}

@@ -23,13 +23,13 @@ _BURST: Final = 25
 """One hour's calls in so many may go at once: 4 %. With what a slot accrues (0.83 %)
 less than 5 % of them go at any one time beyond the even pace."""
 
-_LEARNED_FROM: Final = 25.0
+LEARNED_FROM: Final = 25.0
 _SLOW_FROM: Final = 85.0
-_PAUSED_FROM: Final = 95.0
+PAUSED_FROM: Final = 95.0
 """Percentages of the quota. Below the first one, Meta's headers change nothing; they
 are absent while few calls were made. The others are a large client's (airbyte).
 Source: Graph API, "Rate Limits", and graph-api.md 3, read 2026-11-23."""
-_PAUSE: Final = timedelta(minutes=10)
+PAUSE: Final = timedelta(minutes=10)
 _PROBE_EVERY: Final = timedelta(minutes=2)
 _PROBE: Final = 100
 """One hour's calls in so many, at least one, go in every `_PROBE_EVERY`."""
@@ -253,7 +253,7 @@ def _limits(
     at_once: bool,
 ) -> Iterator[_Window | _Pace]:
     percent = _percent(seen, now)
-    if seen is not None and percent >= _LEARNED_FROM:
+    if seen is not None and percent >= LEARNED_FROM:
         hourly = _learned(hourly, spent, seen)
     if hourly is None:
         return
@@ -271,9 +271,9 @@ def _percent(seen: Seen | None, now: datetime) -> float:
 
 def _resume_at(seen: Seen | None, now: datetime) -> datetime:
     """When a pause ends that the headers ask for; `now` if they ask for none."""
-    if seen is None or _percent(seen, now) < _PAUSED_FROM:
+    if seen is None or _percent(seen, now) < PAUSED_FROM:
         return now
-    return max(now, min(seen.at, now) + _PAUSE)
+    return max(now, min(seen.at, now) + PAUSE)
 
 
 def _learned(hourly: int | None, spent: Sequence[Spent], seen: Seen) -> int:

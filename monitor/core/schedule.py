@@ -22,7 +22,9 @@ class Urgency(IntEnum):
     """A letter waits for a last look."""
     CONFIRM = 1
     """A suspicion or a first good look waits for the second."""
-    ROUTINE = 2
+    RISKY = 2
+    """Near a date, in trouble already, or never told anything about."""
+    ROUTINE = 3
 
 
 def next_check_at(

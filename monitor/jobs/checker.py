@@ -300,9 +300,7 @@ class Checker:
 
     async def _renewed(self, batch: "Batch") -> "Batch":
         now, fresh_until = self._clock(), self._fresh_until()
-        renewed = await self._store.claims.renew(
-            batch.claims, now, self._charter.lease
-        )
+        renewed = await self._store.claims.renew(batch.claims, now, self._charter.lease)
         lost = len(batch.claims) - len(renewed)
         if lost:
             log.warning("claims.lost", app=batch.claims[0].app_id, tokens=lost)

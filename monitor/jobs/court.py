@@ -76,6 +76,7 @@ class Court:
             due_at,
             judge_at(after, step.incident, rule, now),
             urgency(after, step.incident, rule),
+            rule.check_every,
             answer.cause if isinstance(answer, Inconclusive) else None,
         )
 

@@ -1,11 +1,13 @@
 """Take a batch's reply apart: one answer for each question, in order, or none."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from monitor.core.tokens import Answer, Cause, Inconclusive
+from monitor.probe.heard import Heard, heard
 from monitor.probe.interpret import (
     OK,
     by_status,
@@ -22,12 +24,17 @@ from monitor.probe.usage import Headers
 class BatchReading:
     """What a batch's reply says."""
 
-    answers: tuple[Answer, ...]
+    heard: tuple[Heard, ...]
     """One for each question, in order, whatever came back."""
     trouble: Inconclusive | None = None
     """Why the call as a whole failed; then every answer is that."""
     headers: Headers = ()
     """The headers of all items, each name and value once."""
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """What every answer means."""
+        return tuple(each.answer for each in self.heard)
 
 
 class _Header(msgspec.Struct, gc=False, frozen=True):
@@ -38,9 +45,10 @@ class _Header(msgspec.Struct, gc=False, frozen=True):
 class _Item(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     code: int
     body: str
-    headers: list[_Header] = []
+    headers: msgspec.Raw = msgspec.Raw(b"[]")
 
 
+_HEADERS: Final = msgspec.json.Decoder(list[_Header])
 _USUAL: Final = msgspec.json.Decoder(list[_Item | None])
 
 
@@ -55,7 +63,8 @@ def interpret_batch(status: int, body: bytes, asked: int) -> BatchReading:
     if status == OK:
         items = _usual(body)
         if items is not None and len(items) == asked:
-            return _read_usual(items)
+            with suppress(msgspec.MsgspecError, ValueError):
+                return _read_usual(items)
     try:
         return _read_unusual(status, read_json(body), asked)
     except UnreadableError as unreadable:
@@ -83,15 +92,15 @@ def _usual(body: bytes) -> list[_Item | None] | None:
 
 def _read_usual(items: list[_Item | None]) -> BatchReading:
     answers = tuple(
-        _GIVEN_UP if item is None else interpret(item.code, item.body) for item in items
+        Heard(None, _GIVEN_UP) if item is None else heard(item.code, item.body)
+        for item in items
     )
+    # Most items of a batch bear the same headers: each kind is read once.
+    kinds = {bytes(item.headers) for item in items if item is not None}
     headers = dict.fromkeys(
-        [
-            (header.name, header.value)
-            for item in items
-            if item is not None
-            for header in item.headers
-        ]
+        (header.name, header.value)
+        for kind in sorted(kinds)
+        for header in _HEADERS.decode(kind)
     )
     return BatchReading(answers, None, tuple(headers))
 
@@ -109,7 +118,8 @@ def _read_unusual(status: int, value: object, asked: int) -> BatchReading:
         detail = f"{len(items)} answers to {asked} questions"
         raise UnreadableError(detail)
     headers = dict.fromkeys(pair for item in items for pair in _headers(item))
-    return BatchReading(tuple(map(_answer, items)), None, tuple(headers))
+    answers = tuple(Heard(None, _answer(item)) for item in items)
+    return BatchReading(answers, None, tuple(headers))
 
 
 def _in_order(value: object) -> list[object]:
@@ -155,4 +165,4 @@ _GIVEN_UP: Final = Inconclusive(Cause.TRANSIENT, "item given up")
 
 
 def _failed(trouble: Inconclusive, asked: int) -> BatchReading:
-    return BatchReading((trouble,) * asked, trouble)
+    return BatchReading((Heard(None, trouble),) * asked, trouble)

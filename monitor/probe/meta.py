@@ -6,11 +6,14 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Final, Self
 from urllib.parse import quote, quote_plus
 
 from monitor.core.tokens import Answer, Cause, Inconclusive, Introspection
 from monitor.probe.batch import BatchReading, interpret_batch
+from monitor.probe.heard import Heard
+from monitor.probe.http1 import Still
 from monitor.probe.usage import Usage, read_usage
 from monitor.probe.wire import (
     Failure,
@@ -32,14 +35,14 @@ _READABLE_AS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Caller:
     """The app that asks, by its id and secret."""
 
     app_id: str
     secret: str = field(repr=False)
 
-    @property
+    @cached_property
     def token(self) -> str:
         """The app's own access token.
 
@@ -47,7 +50,7 @@ class Caller:
         """
         return f"{self.app_id}|{self.secret}"
 
-    @property
+    @cached_property
     def proof(self) -> str:
         """The proof that whoever asks has the secret, in hex.
 
@@ -61,11 +64,18 @@ class Caller:
 class Asked:
     """What came of one call."""
 
-    answers: tuple[Answer, ...]
+    heard: tuple[Heard, ...]
     """One for each token, in the order asked, whatever happened."""
     trouble: Inconclusive | None
     """Why the call as a whole told nothing; then every answer is that."""
     usage: Usage
+    unsent: bool = False
+    """Whether we were not allowed any more at the last moment: Meta heard nothing."""
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """What every answer means."""
+        return tuple(each.answer for each in self.heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +130,18 @@ class MetaWorker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._wire.__aexit__()
+        await self._wire.close()
 
-    async def ask(self, caller: Caller, tokens: Sequence[str]) -> Asked:
+    async def close(self) -> None:
+        """Let go of the connection; the next call makes another."""
+        await self._wire.close()
+
+    async def ask(
+        self, caller: Caller, tokens: Sequence[str], still: Still | None = None
+    ) -> Asked:
         """What Meta says about each of at most fifty tokens of the caller's app.
+
+        `still` is asked immediately before the call leaves us: whether it may.
 
         Raises:
             ValueError: there are more than fifty.
@@ -133,15 +151,18 @@ class MetaWorker:
         if not tokens:
             return Asked((), None, Usage())
         largest = _BYTES_AN_ITEM * len(tokens) + _BYTES_AROUND
-        reply = await self._wire.post(form_of(caller, tokens), caller.token, largest)
+        form = form_of(caller, tokens)
+        reply = await self._wire.post(form, caller.token, largest, still)
         if isinstance(reply, NoReply):
             cause = _READABLE_AS.get(reply.failure, Cause.UNREACHABLE)
             trouble = Inconclusive(cause, f"no reply: {reply.failure}")
-            return Asked((trouble,) * len(tokens), trouble, Usage())
+            heard = (Heard(None, trouble),) * len(tokens)
+            unsent = reply.failure is Failure.UNSENT
+            return Asked(heard, trouble, Usage(), unsent)
         reading = _blamed(interpret_batch(reply.status, reply.body, len(tokens)))
-        throttled = any(map(_is_throttled, reading.answers))
+        throttled = any(map(_is_throttled, reading.heard))
         usage = read_usage(reply.headers, reading.headers, throttled=throttled)
-        return Asked(reading.answers, reading.trouble, usage)
+        return Asked(reading.heard, reading.trouble, usage)
 
     async def inspect_caller(self, caller: Caller) -> Proof:
         """Whether Meta vouches for the caller: its token is asked about by itself.
@@ -200,21 +221,28 @@ def _tls_for(url: str) -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used over plain http
 
 
-def _is_throttled(answer: Answer) -> bool:
+def _is_throttled(heard: Heard) -> bool:
+    """Words that are still unread are about their token alone."""
+    if heard.print is not None:
+        return False
+    answer = heard.answer
     return isinstance(answer, Inconclusive) and answer.cause is Cause.THROTTLED
 
 
 def _blamed(reading: BatchReading) -> BatchReading:
     """A reply whose every item blames the caller is about the caller as a whole."""
-    first = reading.answers[0]
-    if isinstance(first, Introspection) or reading.trouble is not None:
+    first = reading.heard[0]
+    if reading.trouble is not None or not all(map(_blames, reading.heard)):
         return reading
-    if any(not _blames(answer) for answer in reading.answers):
-        return reading
-    return BatchReading((first,) * len(reading.answers), first, reading.headers)
+    trouble = first.answer
+    assert isinstance(trouble, Inconclusive)  # noqa: S101 - it blames
+    return BatchReading((first,) * len(reading.heard), trouble, reading.headers)
 
 
-def _blames(answer: Answer) -> bool:
+def _blames(heard: Heard) -> bool:
+    if heard.print is not None:
+        return False
+    answer = heard.answer
     return isinstance(answer, Inconclusive) and answer.cause is Cause.CALLER
 
 

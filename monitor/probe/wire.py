@@ -12,6 +12,7 @@ from typing import Self
 
 import httpx
 
+from monitor.probe.http1 import Http1Transport, Still, UnsentError
 from monitor.probe.usage import Headers
 
 for _name in ("httpx", "httpcore", "hpack"):
@@ -29,6 +30,8 @@ class Failure(StrEnum):
     REDIRECT = "redirect"
     """Graph never redirects; somebody else answers."""
     TOO_LARGE = "too_large"
+    UNSENT = "unsent"
+    """We were not allowed any more at the last moment; nothing was written."""
     PROTOCOL = "protocol"
     """No HTTP, a cut body, or an encoding we did not ask for."""
 
@@ -98,22 +101,24 @@ class Wire:
     def __init__(self, url: str, timeout: timedelta, tls: ssl.SSLContext) -> None:
         self._url = httpx.URL(url)
         self._total = timeout.total_seconds()
-        self._timeouts = dict.fromkeys(
-            ("connect", "read", "write", "pool"), self._total
-        )
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-        self._transport = httpx.AsyncHTTPTransport(
-            verify=tls, trust_env=False, limits=limits
-        )
+        self._transport: httpx.AsyncBaseTransport = Http1Transport(tls)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connection; the next call makes another."""
         await self._transport.aclose()
 
-    async def post(self, form: bytes, bearer: str, largest: int) -> Reply | NoReply:
+    async def post(
+        self, form: bytes, bearer: str, largest: int, still: Still | None = None
+    ) -> Reply | NoReply:
         """Post a form and read at most `largest` decoded bytes of the reply.
+
+        `still` is asked when nothing but the write is left to do.
 
         The timeout bounds the whole exchange: a server that drips cannot stretch it.
         """
@@ -128,11 +133,13 @@ class Wire:
                 (b"User-Agent", b"token-health-monitor"),
             ],
             content=form,
-            extensions={"timeout": self._timeouts},
+            extensions={"still": still},
         )
         try:
             async with asyncio.timeout(self._total):
                 return await self._exchange(request, largest)
+        except UnsentError:
+            return NoReply(Failure.UNSENT)
         except _TooLargeError:
             return NoReply(Failure.TOO_LARGE)
         except (TimeoutError, httpx.TimeoutException):

@@ -26,6 +26,7 @@ from monitor.store.transactions import POSTGRESQL, Database, take_turns
 HEAD: Final = "0002"
 """The revision of the schema this code speaks; the newest file in migrations/."""
 
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """Everything remembered, by what one wants to do with it."""

@@ -53,6 +53,7 @@ from monitor.store.tables import (
     tokens,
 )
 
+
 def _changed(dialect: str) -> Any:  # noqa: ANN401 - an update
     new = given(
         dialect,

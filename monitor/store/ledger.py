@@ -47,9 +47,9 @@ def _add(dialect: str) -> Insert:
 
 _APP_ROW: Final = ByDialect(_app_row)
 _ADD: Final = ByDialect(_add)
-_APP: Final = select(
-    apps.c.usage_percent, apps.c.usage_at, apps.c.paused_until
-).where(apps.c.id == bindparam("app"))
+_APP: Final = select(apps.c.usage_percent, apps.c.usage_at, apps.c.paused_until).where(
+    apps.c.id == bindparam("app")
+)
 _SPENT: Final = (
     select(calls.c.slot, calls.c.calls)
     .where(calls.c.app_id == bindparam("app"), calls.c.slot > bindparam("since"))

@@ -50,9 +50,7 @@ def _rows(dialect: str) -> Select[Any]:
         )
         .select_from(
             health.join(tokens, tokens.c.row_id == health.c.token_row)
-            .outerjoin(
-                introspections, introspections.c.token_row == health.c.token_row
-            )
+            .outerjoin(introspections, introspections.c.token_row == health.c.token_row)
             .outerjoin(
                 incidents,
                 (incidents.c.token_row == health.c.token_row)

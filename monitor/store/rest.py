@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import case, bindparam, exists, or_, type_coerce, update, BigInteger
+from sqlalchemy import BigInteger, bindparam, case, exists, or_, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.schedule import Urgency

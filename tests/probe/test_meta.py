@@ -195,7 +195,8 @@ async def test_no_reply_is_inconclusive_for_all() -> None:
     ):
         asked = await ask(script, "a", "b")
         trouble = Inconclusive(cause, detail)
-        assert asked == Asked((trouble, trouble), trouble, Usage())
+        assert asked.answers == (trouble, trouble)
+        assert (asked.trouble, asked.usage, asked.unsent) == (trouble, Usage(), False)
 
 
 async def test_a_worker_can_ask_again_after_trouble() -> None:

@@ -1,6 +1,7 @@
 """Rows, claims, looks and courts for tests of the store; every field has a default."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from random import Random
 from typing import Any, Final
 
@@ -8,14 +9,15 @@ from sqlalchemy import text
 
 from monitor.core.delivery import Passage, Wait
 from monitor.core.inventory import Row
-from monitor.core.observation import Look
 from monitor.core.policy import Rule
 from monitor.core.tokens import Answer, Code, Introspection
 from monitor.jobs import App, Charter
 from monitor.jobs.court import Court
 from monitor.store import Store
 from monitor.store.claims import Claim
-from monitor.store.judging import Recorded
+from monitor.store.codec import encode
+from monitor.store.judging import Recorded, Unread
+from monitor.store.ledger import Budget
 from monitor.store.waiters import Waiter
 
 NOW: Final = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -56,6 +58,22 @@ def a_court(
     return kind(a_charter(rule), lambda: now, Random(1))
 
 
+class Said:
+    """Words as Meta says them: equal answers are equal words."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.print: int | None = None
+        if isinstance(answer, Introspection):
+            digest = blake2b(encode(answer).encode(), digest_size=8).digest()
+            self.print = int.from_bytes(digest) >> 1
+
+
+def heard(answer: Answer, at: datetime) -> Unread:
+    """A look whose words nobody has read, under a fresh proof."""
+    return Unread(Said(answer), at, at)
+
+
 def let_go(waiter: Waiter) -> tuple[Any, Passage]:
     """A gate that is open."""
     return waiter.item, None
@@ -68,7 +86,17 @@ def wait_for(wait: Wait) -> Any:
 
 async def claimed(store: Store, *ids: str, now: datetime = NOW) -> list[Claim]:
     rows = await store.claims.rows_of(ids)
-    return await store.claims.named([rows[name] for name in ids], now, LEASE)
+    found = await store.claims.by_app(rows.values())
+    claims: list[Claim] = []
+    for app_id, row_ids in found.items():
+        taken = await store.claims.named(row_ids, Budget(app_id), now, LEASE)
+        claims += taken.claims
+    return claims
+
+
+async def due(store: Store, now: datetime, most: int, app_id: str = "1") -> list[Claim]:
+    """What is due of an app without a quota."""
+    return (await store.claims.due(Budget(app_id), now, LEASE, most)).claims
 
 
 async def look(
@@ -81,7 +109,7 @@ async def look(
 ) -> Recorded:
     """Claim, ask and record, all at one instant and under a fresh proof."""
     claims = await claimed(store, *(ids or ("north",)), now=at)
-    looked = [(claim, Look(answer, at, at)) for claim in claims]
+    looked = [(claim, heard(answer, at)) for claim in claims]
     return await store.records.write(looked, court or a_court(at, rule), at)
 
 
@@ -94,9 +122,13 @@ async def dead(store: Store, *ids: str, at: datetime = NOW) -> datetime:
 
 
 async def column(store: Store, name: str, token_id: str = "north") -> Any:  # noqa: S107
-    """One column of a token, as it lies there."""
+    """One column of a token, of its health or of what is known, as it lies there."""
     async with store.database.read() as connection:
-        query = text(f"SELECT {name} FROM tokens WHERE id = :id")  # noqa: S608 - ours
+        query = text(
+            f"SELECT {name} FROM tokens JOIN health ON health.token_row = row_id "  # noqa: S608 - ours
+            "LEFT JOIN introspections ON introspections.token_row = row_id "
+            "WHERE tokens.id = :id"
+        )
         return await connection.scalar(query, {"id": token_id})
 
 

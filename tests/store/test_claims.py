@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from monitor.core.observation import Look
 from monitor.store import Store
+from monitor.store.ledger import Budget
 from tests.store.builders import (
     ALIVE,
     DAY,
@@ -19,6 +20,7 @@ from tests.store.builders import (
     a_row,
     claimed,
     column,
+    due,
     execute,
     look,
 )
@@ -27,11 +29,13 @@ _CLAIM = """
 import asyncio, sys
 from datetime import UTC, datetime, timedelta
 from monitor.store import connect
+from monitor.store.ledger import Budget
 from monitor.store.seal import Key, Keyring
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 async def main():
     async with connect(sys.argv[1], Keyring([Key("k1", b"\\x01" * 32)])) as store:
-        while claims := await store.claims.due("1", NOW, timedelta(minutes=5), 7):
+        budget, lease = Budget("1"), timedelta(minutes=5)
+        while claims := (await store.claims.due(budget, NOW, lease, 7)).claims:
             print(*(claim.id for claim in claims), flush=True)
 asyncio.run(main())
 """
@@ -39,8 +43,9 @@ asyncio.run(main())
 
 async def test_what_is_due_comes_by_urgency_and_then_by_date(store: Store) -> None:
     plan = {
-        "routine-old": (2, -HOUR),
-        "routine-new": (2, -MINUTE),
+        "routine-old": (3, -HOUR),
+        "routine-new": (3, -MINUTE),
+        "risky-new": (2, -MINUTE),
         "confirm-new": (1, -MINUTE),
         "confirm-old": (1, -2 * MINUTE),
         "look": (0, timedelta()),
@@ -50,28 +55,36 @@ async def test_what_is_due_comes_by_urgency_and_then_by_date(store: Store) -> No
     for name, (level, ahead) in plan.items():
         await execute(
             store,
-            "UPDATE tokens SET urgency = :u, next_check_at = :n WHERE id = :id",
+            "UPDATE health SET urgency = :u, next_check_at = :n "
+            "WHERE token_row = (SELECT row_id FROM tokens WHERE id = :id)",
             u=level,
             n=int((NOW + ahead).timestamp() * 1_000_000),
             id=name,
         )
-    assert await store.claims.anything_due(["1"], NOW)
-    assert not await store.claims.anything_due(["2"], NOW)
+    assert await store.claims.apps_due(["1"], NOW)
+    assert not await store.claims.apps_due(["2"], NOW)
     order = []
-    while claims := await store.claims.due("1", NOW, LEASE, 1):
+    while claims := await due(store, NOW, 1):
         order += [claim.id for claim in claims]
-    assert order == ["look", "confirm-old", "confirm-new", "routine-old", "routine-new"]
-    assert not await store.claims.anything_due(["1"], NOW)
+    assert order == [
+        "look",
+        "confirm-old",
+        "confirm-new",
+        "risky-new",
+        "routine-old",
+        "routine-new",
+    ]
+    assert not await store.claims.apps_due(["1"], NOW)
 
 
 async def test_a_claim_that_is_never_recorded_falls_due_after_its_lease(
     store: Store,
 ) -> None:
     await store.inventory.import_rows([a_row()], NOW)
-    assert len(await store.claims.due("1", NOW, LEASE, 5)) == 1
+    assert len(await due(store, NOW, 5)) == 1
     almost = NOW + LEASE - timedelta(microseconds=1)
-    assert await store.claims.due("1", almost, LEASE, 5) == []
-    assert len(await store.claims.due("1", NOW + LEASE, LEASE, 5)) == 1
+    assert await due(store, almost, 5) == []
+    assert len(await due(store, NOW + LEASE, 5)) == 1
 
 
 async def test_claims_of_many_at_once_never_overlap(store: Store) -> None:
@@ -79,7 +92,7 @@ async def test_claims_of_many_at_once_never_overlap(store: Store) -> None:
 
     async def worker() -> list[str]:
         mine: list[str] = []
-        while claims := await store.claims.due("1", NOW, LEASE, 7):
+        while claims := await due(store, NOW, 7):
             mine += [claim.id for claim in claims]
         return mine
 
@@ -108,9 +121,9 @@ async def test_claims_of_two_processes_never_overlap(
 
 async def test_a_late_word_is_refused(store: Store) -> None:
     await store.inventory.import_rows([a_row()], NOW)
-    (slow,) = await store.claims.due("1", NOW, LEASE, 5)
+    (slow,) = await due(store, NOW, 5)
     later = NOW + LEASE
-    (quick,) = await store.claims.due("1", later, LEASE, 5)
+    (quick,) = await due(store, later, 5)
     court = a_court(later)
     first = await store.records.write(
         [(quick, Look(ALIVE, later, later))], court, later
@@ -125,7 +138,7 @@ async def test_a_late_word_is_refused(store: Store) -> None:
 
 async def test_named_takes_over_whatever_is_in_hand(store: Store) -> None:
     await store.inventory.import_rows([a_row()], NOW)
-    (old,) = await store.claims.due("1", NOW, LEASE, 5)
+    (old,) = await due(store, NOW, 5)
     (new,) = await claimed(store, "north")
     assert new.fence == old.fence + 1
     recorded = await store.records.write([(old, Look(ALIVE, NOW, NOW))], a_court(), NOW)
@@ -138,12 +151,14 @@ async def test_after_goes_through_all_and_takes_over_what_is_near(
     await store.inventory.import_rows((a_row(f"t-{n}") for n in range(20)), NOW)
     await look(store, ALIVE, *(f"t-{n}" for n in range(10)))
     seen, after = [], -1
-    while claims := await store.claims.after(after, ["1"], NOW, LEASE, 6):
+    while claims := (
+        await store.claims.after(after, Budget("1"), NOW, LEASE, 6)
+    ).claims:
         assert [c.row_id for c in claims] == sorted(c.row_id for c in claims)
         after = claims[-1].row_id
         seen += claims
     assert len({claim.id for claim in seen}) == len(seen) == 20
-    assert await store.claims.due("1", NOW, LEASE, 50) == [], "the near are claimed"
+    assert await due(store, NOW, 50) == [], "the near are claimed"
     court = a_court(NOW)
     recorded = await store.records.write(
         [(claim, Look(ALIVE, NOW, NOW)) for claim in seen], court, NOW
@@ -153,10 +168,10 @@ async def test_after_goes_through_all_and_takes_over_what_is_near(
 
 async def test_released_claims_are_due_again_unless_taken_over(store: Store) -> None:
     await store.inventory.import_rows([a_row("a"), a_row("b")], NOW)
-    claims = await store.claims.due("1", NOW, LEASE, 5)
+    claims = await due(store, NOW, 5)
     await claimed(store, "b", now=NOW)
     await store.claims.release(claims, NOW)
-    assert [c.id for c in await store.claims.due("1", NOW, LEASE, 5)] == ["a"]
+    assert [c.id for c in await due(store, NOW, 5)] == ["a"]
     await store.claims.release([], NOW)
 
 
@@ -164,4 +179,4 @@ async def test_rows_of_unknown_ids_are_absent(store: Store) -> None:
     await store.inventory.import_rows([a_row()], NOW)
     assert set(await store.claims.rows_of(["north", "nobody"])) == {"north"}
     assert await store.claims.count(["1", "2"]) == 1
-    assert not await store.claims.anything_due(["1"], NOW - DAY)
+    assert not await store.claims.apps_due(["1"], NOW - DAY)

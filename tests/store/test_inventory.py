@@ -20,6 +20,7 @@ from tests.store.builders import (
     claimed,
     column,
     dead,
+    due,
     ending_in,
     let_go,
     look,
@@ -68,7 +69,7 @@ async def test_a_replaced_secret_makes_a_new_version_of_which_nothing_is_known(
     for name, value in {
         "version": 2,
         "known": None,
-        "known_print": None,
+        "heard": None,
         "verified_at": None,
         "life_seen_at": None,
         "severity": "unknown",
@@ -78,7 +79,7 @@ async def test_a_replaced_secret_makes_a_new_version_of_which_nothing_is_known(
         "urgency": 1,
     }.items():
         assert await column(store, name) == value, name
-    (claim,) = await store.claims.due("1", NOW + MINUTE, LEASE, 10)
+    (claim,) = await due(store, NOW + MINUTE, 10)
     assert claim.fence > late.fence
     assert store.inventory.unseal(claim) == "EAAB-new"
     assert store.inventory.unseal(late) is not None
@@ -94,7 +95,7 @@ async def test_changed_facts_are_looked_at_anew_and_the_secret_stays(
     assert await column(store, "version") == 1
     assert await column(store, "judged_by") is None
     assert await column(store, "known") is not None
-    assert len(await store.claims.due("1", NOW + MINUTE, LEASE, 10)) == 1
+    assert len(await due(store, NOW + MINUTE, 10)) == 1
 
 
 async def test_a_new_owner_of_an_open_matter_is_told_by_his_own_name(

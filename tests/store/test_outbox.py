@@ -46,6 +46,7 @@ from tests.store.builders import (
     a_row,
     column,
     dead,
+    due,
     execute,
     let_go,
     look,
@@ -251,11 +252,11 @@ async def test_an_owed_look_makes_a_resting_token_due_first_of_all(
     done = await sealed_pass(store, review, at + 2 * MINUTE)
     assert done.owed == (await column(store, "row_id"),)
     assert await column(store, "urgency") == 0
-    (claim,) = await store.claims.due("1", at + 2 * MINUTE, LEASE, 9)
+    (claim,) = await due(store, at + 2 * MINUTE, 9)
     assert claim.id == "north"
     # In hand it is not made due again.
     await sealed_pass(store, review, at + 4 * MINUTE)
-    assert await store.claims.due("1", at + 4 * MINUTE, LEASE, 9) == []
+    assert await due(store, at + 4 * MINUTE, 9) == []
 
 
 # --- taking

@@ -17,7 +17,6 @@ from monitor.store.claims import Claim
 from monitor.store.codec import encode
 from monitor.store.entries import Entry
 from monitor.store.judging import Owner
-from monitor.store.rest import known_print
 from tests.store.builders import (
     ALIVE,
     ANN,
@@ -33,6 +32,7 @@ from tests.store.builders import (
     dead,
     ending_in,
     execute,
+    heard,
     look,
     rows,
 )
@@ -162,7 +162,7 @@ Break = Callable[[Store, Claim], Awaitable[None]]
 def sets(**values: object) -> Break:
     async def change(store: Store, claim: Claim) -> None:
         names = ", ".join(f"{name} = :{name}" for name in values)
-        await execute(store, f"UPDATE tokens SET {names}", **values)  # noqa: S608
+        await execute(store, f"UPDATE health SET {names}", **values)  # noqa: S608
 
     return change
 
@@ -195,7 +195,6 @@ HELD = int((NOW + HOUR).timestamp()) * MICRO
         pytest.param(sets(judged_by="other"), ALIVE, 0, id="judged by other rules"),
         pytest.param(sets(judged_by=None), ALIVE, 0, id="never judged"),
         pytest.param(sets(fence=99), ALIVE, 0, id="claim taken over"),
-        pytest.param(sets(version=99), ALIVE, 0, id="secret replaced"),
         pytest.param(
             sets(suspicion="revoked", suspected_at=0), ALIVE, 0, id="suspected"
         ),
@@ -219,9 +218,7 @@ async def test_a_token_is_at_rest_only_while_nothing_pends(
     at = NOW + HOUR
     (claim,) = await claimed(store, "north", now=at)
     await broken(store, claim)
-    recorded = await store.records.write(
-        [(claim, Look(answer, at, at))], a_court(at), at
-    )
+    recorded = await store.records.write([(claim, heard(answer, at))], a_court(at), at)
     assert recorded.confirmed.total() == confirmed
     if confirmed:
         assert recorded.judged == []
@@ -257,11 +254,16 @@ async def test_what_nobody_confirmed_for_long_is_ok_again_at_the_next_good_look(
     assert await column(store, "severity") == "ok"
 
 
-def test_equal_answers_have_equal_prints_and_others_do_not() -> None:
-    assert known_print(ALIVE) == known_print(replace(ALIVE))
-    others = [REVOKED, ending_in(DAY), replace(ALIVE, scopes=None)]
-    assert len({known_print(each) for each in [ALIVE, *others]}) == 4
-    assert 0 <= known_print(ALIVE) < 2**63
+async def test_a_look_that_was_read_confirms_nothing(store: Store) -> None:
+    await store.inventory.import_rows([a_row()], NOW)
+    await look(store, ALIVE)
+    at = NOW + HOUR
+    (claim,) = await claimed(store, "north", now=at)
+    recorded = await store.records.write(
+        [(claim, Look(ALIVE, at, at))], a_court(at), at
+    )
+    assert (recorded.confirmed.total(), len(recorded.judged)) == (0, 1)
+    assert await column(store, "heard") is None, "these words were not all it said"
 
 
 # --- judging without a look

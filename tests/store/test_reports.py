@@ -120,8 +120,7 @@ async def test_history_is_forgotten_but_never_the_newest_answer(store: Store) ->
         await look(store, answer, "a", at=NOW + n * DAY)
     await look(store, ALIVE, "b")
     horizon = NOW + 2 * DAY + HOUR
-    assert await store.reports.prune(horizon, NOW, most=1) == 1
-    assert await store.reports.prune(horizon, NOW) == 1
+    assert await store.reports.prune(horizon, NOW, most=1) == 2, "in steps of one"
     assert await store.reports.prune(horizon, NOW) == 0
     kept = "SELECT count(*) FROM checks c JOIN tokens t ON t.row_id = c.token_row "
     assert await rows(store, kept + "WHERE t.id = 'a'") == [(2,)]
@@ -153,11 +152,15 @@ async def test_settled_entries_are_forgotten_when_their_matter_is_over(
     assert found == [(ANN,), (BOB,)]
 
 
-async def test_the_pulse_is_the_last_sign_of_life(store: Store) -> None:
-    assert await store.reports.pulse() == (None, None)
-    await store.reports.beat(NOW, "host 1")
-    await store.reports.beat(NOW + MINUTE, "host 2")
-    assert await store.reports.pulse() == (NOW + MINUTE, "host 2")
+async def test_every_daemon_has_a_pulse(store: Store) -> None:
+    assert await store.reports.pulses() == []
+    await store.reports.beat(NOW, "host:1")
+    await store.reports.beat(NOW + MINUTE, "host:2")
+    await store.reports.beat(NOW + HOUR, "host:1")
+    both = [(NOW + HOUR, "host:1"), (NOW + MINUTE, "host:2")]
+    assert await store.reports.pulses() == both
+    await store.reports.forget_pulses(NOW + HOUR)
+    assert await store.reports.pulses() == both[:1]
 
 
 async def test_counts_tell_the_state_of_the_whole(store: Store) -> None:
@@ -174,4 +177,5 @@ async def test_counts_tell_the_state_of_the_whole(store: Store) -> None:
     assert await store.reports.overdue(at, []) == 1
     assert await store.reports.overdue(at, ["1"]) == 0
     assert await store.reports.open_matters() == []
-    assert await store.reports.app_rows() == []
+    (app,) = await store.reports.app_rows()
+    assert (app["id"], app["proved_at"]) == ("1", None)

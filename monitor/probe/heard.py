@@ -1,0 +1,48 @@
+"""Heard: what Meta said about one token, word for word, read when somebody asks."""
+
+from hashlib import blake2b
+from typing import Final
+
+from monitor.core.tokens import Answer
+from monitor.probe.interpret import OK, interpret
+
+_USUAL: Final = '{"data"'
+
+
+class Heard:
+    """An answer, and a print of the words it was given in.
+
+    Most tokens of a fleet are answered word for word as the time before. Equal words
+    have equal prints, and what words mean depends on nothing but the words, so the
+    store need not have them read to know that nothing changed.
+    """
+
+    __slots__ = ("_answer", "_words", "print")
+
+    def __init__(self, words: str | None, answer: Answer | None = None) -> None:
+        self._words = words
+        self._answer = answer
+        self.print: int | None = None if words is None else print_of(words)
+        """63 bits, so it fits a column; `None`: the answer was read already."""
+
+    @property
+    def answer(self) -> Answer:
+        """What the words mean."""
+        if self._answer is None:
+            self._answer = interpret(OK, self._words or "")
+        return self._answer
+
+
+def print_of(words: str) -> int:
+    """A number of 63 bits that only the same words have."""
+    return int.from_bytes(blake2b(words.encode(), digest_size=8).digest()) >> 1
+
+
+def heard(status: int, body: str) -> Heard:
+    """One item of a batch: left unread if it is about the token and about it alone.
+
+    Whatever may concern the call, the caller or the quota is read at once.
+    """
+    if status == OK and body.startswith(_USUAL) and '"error"' not in body:
+        return Heard(body)
+    return Heard(None, interpret(status, body))

@@ -1,0 +1,270 @@
+"""HTTP/1.1 over one kept connection, behind httpx's transport interface.
+
+httpx's own transport costs nine times the work of a bare connection and aiohttp's four
+times, measured in benchmarks/; and neither can be asked to write only if something
+still holds at that very moment. Replies are parsed by httptools, which is uvicorn's.
+"""
+
+import asyncio
+import re
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import httptools
+import httpx
+
+_LARGEST_HEAD: Final = 64 * 1024
+_MOST_UNREAD: Final = 256 * 1024
+"""Bytes of a body that wait to be read before the server has to wait."""
+_NO_LINE: Final = re.compile(rb"[\r\n\x00]")
+_FINAL: Final = 200
+_BODILESS: Final = frozenset({204, 304})
+_EYEBALLS: Final = 0.25
+"""Seconds until the next address is tried beside the first one. Source: RFC 8305."""
+
+Still = Callable[[], bool]
+"""Asked immediately before a call leaves us: whether it may."""
+
+
+class UnsentError(httpx.TransportError):
+    """The caller was asked at the last moment and said no; nothing was written."""
+
+
+class Http1Transport(httpx.AsyncBaseTransport):
+    """One connection, kept between calls and made anew when it is gone.
+
+    Not for two calls at once. `request.extensions["still"]` is asked after the
+    connection stands, with nothing but the write after it. No exception names an
+    address, a header or a body.
+    """
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self._connection: _Connection | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request whole and read the head of its reply."""
+        connection = await self._connected(request.url)
+        still: Still | None = request.extensions.get("still")
+        content = request.content
+        head = _head_of(request)
+        if still is not None and not still():
+            raise UnsentError("not sent")
+        try:
+            status, headers = await connection.ask(head + content)
+        except BaseException:
+            self._drop()
+            raise
+        stream = _Body(connection)
+        return httpx.Response(status, headers=headers, stream=stream)
+
+    async def aclose(self) -> None:
+        """Let go of the connection."""
+        self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    async def _connected(self, url: httpx.URL) -> "_Connection":
+        connection = self._connection
+        if connection is not None and connection.idle:
+            return connection
+        self._drop()
+        secure = url.scheme == "https"
+        loop = asyncio.get_running_loop()
+        try:
+            _, self._connection = await loop.create_connection(
+                _Connection,
+                url.host,
+                url.port or (443 if secure else 80),
+                ssl=self._tls if secure else None,
+                server_hostname=url.host if secure else None,
+                happy_eyeballs_delay=_EYEBALLS,
+            )
+        except (OSError, ssl.SSLError) as error:
+            raise httpx.ConnectError("no connection") from error
+        return self._connection
+
+
+def _head_of(request: httpx.Request) -> bytes:
+    lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
+    lines += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
+    if any(_NO_LINE.search(line) for line in lines):
+        raise httpx.LocalProtocolError("a header that is none")
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+class _Connection(asyncio.Protocol):
+    """What arrives on one connection, one reply after the other."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self._asking = False
+        """Whether a request was written whose reply is not whole yet."""
+        self._error: httpx.TransportError | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_size = 0
+        self._status = 0
+        self._pieces: deque[bytes] = deque()
+        self._unread = 0
+        self._paused = False
+        self._whole = False
+        self._ends_with_connection = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether another request may be written."""
+        transport = self._transport
+        return (
+            not self._asking
+            and self._error is None
+            and transport is not None
+            and not transport.is_closing()
+        )
+
+    async def ask(self, request: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Write a request; the status and headers of its reply."""
+        self._begin()
+        self._asking = True
+        assert self._transport is not None  # noqa: S101 - connected before
+        self._transport.write(request)
+        while not self._status:
+            await self._news()
+        return self._status, self._headers
+
+    async def read(self) -> bytes:
+        """The next piece of the body; empty at its end."""
+        while not self._pieces:
+            if self._whole:
+                return b""
+            await self._news()
+        piece = self._pieces.popleft()
+        self._unread -= len(piece)
+        if self._paused and self._unread <= _MOST_UNREAD and self._transport:
+            self._paused = False
+            self._transport.resume_reading()
+        return piece
+
+    def finish(self) -> None:
+        """The reply is of no more interest: keep the connection only if it is whole."""
+        if not self._whole:
+            self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._fail(httpx.ReadError("closed"))
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _news(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: httpx.TransportError) -> None:
+        if self._error is None:
+            self._error = error
+        self._wake()
+
+    # --- asyncio's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if not self._asking:
+            # Nobody asked: whatever this is, it answers no question of ours.
+            self.close()
+            return
+        if not self._status:
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._fail(httpx.RemoteProtocolError("not HTTP"))
+            self.close()
+            return
+        if not self._status and self._head_size > _LARGEST_HEAD:
+            self._fail(httpx.RemoteProtocolError("an endless head"))
+            self.close()
+            return
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._asking and exc is None and self._ends_with_connection:
+            self._whole = True
+            self._asking = False
+            self._wake()
+        elif exc is not None:
+            self._fail(httpx.ReadError("the connection was lost"))
+        else:
+            self._fail(httpx.RemoteProtocolError("the server hung up"))
+
+    # --- httptools' calls
+
+    def on_message_begin(self) -> None:
+        if self._whole:
+            raise ValueError("a reply nobody asked for")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < _FINAL:
+            self._headers.clear()
+            return
+        self._status = status
+        names = {name.lower() for name, _ in self._headers}
+        self._ends_with_connection = (
+            status not in _BODILESS
+            and b"content-length" not in names
+            and b"transfer-encoding" not in names
+        )
+
+    def on_body(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._unread += len(piece)
+        if self._unread > _MOST_UNREAD and not self._paused and self._transport:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        if not self._status:
+            return  # 100 Continue and its like
+        self._whole = True
+        self._asking = False
+        if not self._parser.should_keep_alive() and self._transport is not None:
+            self._transport.close()
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of the reply in hand."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self._connection.read():
+            yield piece
+
+    async def aclose(self) -> None:
+        self._connection.finish()
