@@ -9,7 +9,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -73,12 +73,10 @@ class Cost:
     """Seconds of this process, in all its threads."""
     peak: float = 0.0
     """The most memory the process ever held, in MB."""
-    opened: float = 0.0
-    """Seconds before the clock ran: the configuration, the database, the imports."""
     began_at: float = 0.0
     ended_at: float = 0.0
     """On the machine's monotonic clock, which all processes share."""
-    busy: float = field(default=0.0)
+    busy: float = 0.0
     """The stand-in's share of a core meanwhile; near 1, it was the bottleneck."""
 
     def tell(self) -> None:
@@ -92,12 +90,10 @@ class Meter:
 
     def __init__(self) -> None:
         self.cost = Cost()
-        self._made = time.perf_counter()
         self._cpu = 0.0
 
     def __enter__(self) -> Cost:
         self.cost.began_at = time.perf_counter()
-        self.cost.opened = self.cost.began_at - self._made
         self._cpu = cpu_seconds()
         return self.cost
 

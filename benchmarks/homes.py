@@ -3,6 +3,7 @@
 import importlib
 import os
 import shutil
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -55,9 +56,8 @@ class Home:
         self._path.rename(f"{self._path}.fresh")
 
     def _configure(self) -> None:
-        from monitor.config import new_key  # noqa: PLC0415 - imports half the product
-
-        self.job.home.joinpath("monitor.key").write_text(new_key())
+        key = urlsafe_b64encode(os.urandom(32)).decode()
+        self.job.home.joinpath("monitor.key").write_text(key)
         self._write_config(f"sqlite:///{self.file}")
 
     def _write_config(self, database: str) -> None:

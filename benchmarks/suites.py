@@ -118,7 +118,7 @@ def replicas(plan: Plan) -> None:
                     # Beyond the interval between two checks, all are due again.
                     ahead += 7
                     cost = run_replicas(replace(home.job, ahead=ahead), number, stand)
-                    costs.setdefault(f"{number} sweep", []).append(cost)
+                    costs.setdefault(f"{number} replicas", []).append(cost)
         print(
             f"\n{count} tokens due, {workers} workers each, answers after {late}, "
             "replicas on any core; the database's CPU is not counted"

@@ -125,7 +125,8 @@ def _unprivileged() -> dict[str, int | list[int]]:
 def binaries() -> Path | None:
     """Where the newest PostgreSQL of this machine is, if there is one."""
     system = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name)
+        Path("/usr/lib/postgresql").glob("*/bin"),
+        key=lambda path: int(path.parent.name),
     )
     found = [*reversed(system)]
     if on_path := shutil.which("initdb"):
@@ -149,7 +150,7 @@ def own_server(*settings: str) -> Iterator[OwnServer | None]:
         yield None
         return
     # The path of a socket is at most 107 bytes long.
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     folder.chmod(0o755)
     server = OwnServer(where, folder, *(settings or _QUICK))
     try:

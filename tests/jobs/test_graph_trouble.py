@@ -248,7 +248,7 @@ async def test_a_stopped_checker_gives_its_claims_back(house: Builder) -> None:
     assert (await home.check()).looked == 0
     assert home.graph.calls == []
     async with home.store.database.read() as connection:
-        query = text("SELECT count(*) FROM tokens WHERE next_check_at <= :now")
+        query = text("SELECT count(*) FROM health WHERE next_check_at <= :now")
         due = await connection.scalar(
             query, {"now": int(home.clock().timestamp() * 1_000_000)}
         )

@@ -22,6 +22,7 @@ from tests.store.builders import (
     dead,
     due,
     ending_in,
+    execute,
     let_go,
     look,
     rows,
@@ -130,12 +131,12 @@ async def test_an_owner_who_comes_back_before_he_was_told_is_told(
     await store.inventory.import_rows([a_row(owner_email=BOB)], at)
     # The gate drops what the first owner was to be told.
     (entry,) = [e for e in await store.reports.entries() if e["recipient"] == ANN]
-    async with store.database.write() as connection:
-        await connection.exec_driver_sql(
-            "UPDATE outbox SET state = 'dropped', dropped_for = 'not_recipient' "
-            "WHERE id = ?",
-            (entry["id"],),
-        )
+    await execute(
+        store,
+        "UPDATE outbox SET state = 'dropped', dropped_for = 'not_recipient' "
+        "WHERE id = :id",
+        id=entry["id"],
+    )
     await store.inventory.import_rows([a_row(owner_email=ANN)], at)
     states = {e["recipient"]: e["state"] for e in await store.reports.entries()}
     assert states[ANN] == "waiting"

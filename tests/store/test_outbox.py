@@ -118,7 +118,8 @@ async def settled(
 
 async def states(store: Store) -> list[tuple[Any, ...]]:
     return await rows(
-        store, "SELECT recipient, number, state, dropped_for FROM outbox ORDER BY 1, 2"
+        store,
+        "SELECT recipient, number, state, dropped_for FROM outbox ORDER BY 1, 2, 3",
     )
 
 

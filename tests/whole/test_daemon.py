@@ -41,7 +41,7 @@ def open_entries(place: Place) -> int:
 
 def never_checked(place: Place) -> int:
     return int(
-        place.query("SELECT count(*) FROM tokens WHERE last_checked_at IS NULL")[0][0]
+        place.query("SELECT count(*) FROM health WHERE last_checked_at IS NULL")[0][0]
     )
 
 
@@ -137,7 +137,7 @@ def test_a_running_daemon_shares_its_database_and_reloads(
             process.send_signal(signal.SIGHUP)
             until(lambda: place.events("policy.applied"), "the new policy")
             assert len(served.calls()) == calls, "judged again without asking"
-            severity = "SELECT severity FROM tokens WHERE id = 'far'"
+            severity = "SELECT severity FROM tokens JOIN health ON token_row = row_id WHERE id = 'far'"
             assert place.query(severity) == [("warning",)]
             until(lambda: len(post.received) == 2, "the letter of the new policy")
             assert post.received[1].envelope_to == ("bob@harbour.example",)
