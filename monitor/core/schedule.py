@@ -11,6 +11,9 @@ from monitor.core.policy import Rule
 from monitor.core.tokens import Code
 
 _SHORTEST: Final = timedelta(seconds=1)
+_LAST_DAY: Final = timedelta(hours=24)
+_OFTEN_ENOUGH: Final = timedelta(minutes=5)
+"""A date that comes near makes nobody look more often than this."""
 BACKOFF_CAP: Final = timedelta(hours=1)
 """However often an app fails, it is tried again after so long."""
 
@@ -23,7 +26,7 @@ class Urgency(IntEnum):
     CONFIRM = 1
     """A suspicion or a first good look waits for the second."""
     RISKY = 2
-    """Near a date, in trouble already, or never told anything about."""
+    """Near a date, bad already, or in the dark: the last look could not tell."""
     ROUTINE = 3
 
 
@@ -38,6 +41,9 @@ def next_check_at(
 ) -> datetime:
     """When to ask again: always after `asked_at`, never later than `check_every`.
 
+    A token near its date is looked at more often, one without any date as seldom as
+    the rule allows.
+
     Args:
         observation: What is known and suspected after the look.
         incident: The open incident, if any.
@@ -46,15 +52,33 @@ def next_check_at(
         conclusive: Whether that look could tell.
         spread: From 0.9 to 1, to keep a fleet from marching in step.
     """
-    latest = asked_at + rule.check_every * spread
     if not conclusive:
         return asked_at + min(rule.retry_every, rule.check_every)
     pending = confirmation_at(observation, incident, rule)
     if pending is not None:
         wait = max(min(rule.confirm_after, rule.retry_every) / 2, _SHORTEST)
+        latest = asked_at + rule.check_every * spread
         return min(latest, max(pending, asked_at + wait))
+    latest = asked_at + look_every(observation, rule, asked_at) * spread
     turn = next_turn(observation, rule, asked_at)
     return latest if turn is None else min(latest, turn)
+
+
+def look_every(observation: Observation, rule: Rule, at: datetime) -> timedelta:
+    """How long a token may go without a look: the nearer its date, the shorter.
+
+    Half of `check_every` within the widest lead time of a date that lies ahead, a
+    quarter within its last day; but never less than `retry_every` or five minutes,
+    and never more than `check_every`.
+    """
+    ahead = [(end - at, leads) for end, leads in _dates(observation, rule) if end > at]
+    parts = 1
+    if any(left <= _widest(leads) for left, leads in ahead):
+        parts = 2
+    if any(left <= _LAST_DAY for left, _ in ahead):
+        parts = 4
+    least = max(rule.retry_every, _OFTEN_ENOUGH)
+    return min(rule.check_every, max(rule.check_every / parts, least))
 
 
 def confirmation_at(
@@ -84,18 +108,29 @@ def judge_at(
 
 def next_turn(observation: Observation, rule: Rule, after: datetime) -> datetime | None:
     """The next lead time or date of what is known, after this instant."""
-    known = observation.known
-    if known is None or not known.alive:
-        return None
     turns = [
         turn
-        for code, end in (
-            (Code.EXPIRING, known.expires_at),
-            (Code.DATA_ACCESS_EXPIRING, known.data_access_expires_at),
-        )
-        if end is not None and (turn := _first_turn(end, leads_of(code, rule), after))
+        for end, leads in _dates(observation, rule)
+        if (turn := _first_turn(end, leads, after))
     ]
     return min(turns, default=None)
+
+
+def _dates(
+    observation: Observation, rule: Rule
+) -> Iterator[tuple[datetime, tuple[timedelta, ...]]]:
+    """The dates of a living token, past ones too, each with its lead times."""
+    known = observation.known
+    if known is None or not known.alive:
+        return
+    if known.expires_at is not None:
+        yield known.expires_at, leads_of(Code.EXPIRING, rule)
+    if known.data_access_expires_at is not None:
+        yield known.data_access_expires_at, leads_of(Code.DATA_ACCESS_EXPIRING, rule)
+
+
+def _widest(leads: tuple[timedelta, ...]) -> timedelta:
+    return max(leads, default=timedelta())
 
 
 def _first_turn(
@@ -118,10 +153,36 @@ def _repeats(incident: Incident, rule: Rule) -> Iterator[datetime]:
         yield since + rule.escalate_after
 
 
-def urgency(observation: Observation, incident: Incident | None, rule: Rule) -> Urgency:
-    """How urgent the next look is."""
+def urgency(
+    observation: Observation,
+    incident: Incident | None,
+    rule: Rule,
+    *,
+    at: datetime | None = None,
+    conclusive: bool = True,
+) -> Urgency:
+    """How urgent the next look is.
+
+    Args:
+        observation: What is known and suspected after the last look.
+        incident: The open incident, if any.
+        rule: The policy of the token.
+        at: When the next look is due; `None`: the risk is that of the last answer.
+        conclusive: Whether the last look could tell.
+    """
     if confirmation_at(observation, incident, rule) is not None:
         return Urgency.CONFIRM
+    known = observation.known
+    if not conclusive or known is None or not known.alive:
+        return Urgency.RISKY
+    if incident is not None and incident.closed_at is None:
+        return Urgency.RISKY
+    at = at or observation.verified_at
+    if at is not None and any(
+        end - at <= max(_widest(leads), _LAST_DAY)
+        for end, leads in _dates(observation, rule)
+    ):
+        return Urgency.RISKY
     return Urgency.ROUTINE
 
 

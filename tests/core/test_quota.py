@@ -260,12 +260,12 @@ def test_no_rolling_hour_has_more_than_the_quota_whatever_is_mixed(
 
 @searched
 @given(
-    _hourlies,
-    st.lists(st.tuples(_steps, st.floats(0, 1)), min_size=1, max_size=20),
+    hourly=_hourlies,
+    claims=st.lists(st.tuples(_steps, st.floats(0, 1)), min_size=1, max_size=20),
     at_once=st.booleans(),
 )
 def test_the_next_call_is_granted_at_the_instant_that_was_named_and_not_before(
-    hourly: int, claims: list[tuple[timedelta, float]], hand: set[bool]
+    hourly: int, claims: list[tuple[timedelta, float]], *, at_once: bool
 ):
     ledger, now = _Ledger(hourly), NOW
     for step, share in claims:
@@ -297,9 +297,14 @@ _seen = st.builds(
 
 
 @searched
-@given(st.none() | _hourlies, _spent, st.none() | _seen, at_once=st.booleans())
+@given(
+    hourly=st.none() | _hourlies,
+    spent=_spent,
+    seen=st.none() | _seen,
+    at_once=st.booleans(),
+)
 def test_whatever_the_clock_did_no_more_is_granted_and_the_next_time_is_ahead(
-    hourly: int | None, spent: list[Spent], seen: Seen | None, at_once: bool
+    hourly: int | None, spent: list[Spent], seen: Seen | None, *, at_once: bool
 ):
     said = allowance(hourly, spent, seen, NOW, at_once=at_once)
     without_headers = allowance(hourly, spent, None, NOW, at_once=at_once)
@@ -330,7 +335,7 @@ def _day_of_greed(hourly: int, every: timedelta, length: timedelta) -> list[int]
     ("every", "length"),
     [
         pytest.param(60 * SECOND, DAY, id="every minute for a day"),
-        pytest.param(10 * SECOND, 5 * HOUR, id="every ten seconds for five hours"),
+        pytest.param(10 * SECOND, 3 * HOUR, id="every ten seconds for three hours"),
     ],
 )
 def test_nearly_the_whole_quota_can_be_used_and_never_more(
@@ -510,21 +515,21 @@ class _Meta:
     def play(self, hourly: int | None, most: int, hours: int) -> tuple[float, float]:
         """The highest usage in percent, and our share of the last hour.
 
-        Every ten seconds as much is taken as may be, but no more than `most`, and
+        Every half minute as much is taken as may be, but no more than `most`, and
         the answer says how much of the quota is used, in whole numbers.
         """
         ledger, seen, peak = _Ledger(hourly), None, 0.0
         usages: list[float] = []
-        for tick in range(hours * 360):
-            now = NOW + tick * 10 * SECOND
-            usages.append(self.others(tick / 360) / 360)
+        for tick in range(hours * 120):
+            now = NOW + tick * 30 * SECOND
+            usages.append(self.others(tick / 120) / 120)
             calls = min(ledger.allow(now, seen).calls, most)
             if not calls:
                 continue
             ledger.take(now, calls)
             lately = bisect_left(ledger.at, now - HOUR + INSTANT)
             ours = ledger.sums[-1] - ledger.sums[lately]
-            percent = 100 * (ours + sum(usages[-360:])) / self.quota
+            percent = 100 * (ours + sum(usages[-120:])) / self.quota
             peak, seen = max(peak, percent), Seen(int(percent), now + SECOND)
         last = bisect_left(ledger.at, NOW + (hours - 1) * HOUR)
         return peak, (ledger.sums[-1] - ledger.sums[last]) / self.quota
@@ -588,11 +593,11 @@ def test_so_many_calls_take_so_long(
 
 
 def test_the_time_named_is_the_time_taken():
-    seconds = _day_of_greed(2000, 10 * SECOND, 5 * HOUR)
+    seconds = _day_of_greed(2000, 60 * SECOND, 5 * HOUR)
     calls = sum(seconds)
     length = time_for(calls, 2000)
     assert length is not None
-    assert length / (5 * HOUR) == pytest.approx(1, abs=0.02)
+    assert length / (5 * HOUR) == pytest.approx(1, abs=0.03)
 
 
 def test_a_quota_carries_a_policy_or_not():

@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.core.incident import Healing, Incident
 from monitor.core.observation import Observation, Suspicion
@@ -13,11 +15,12 @@ from monitor.core.schedule import (
     backoff,
     confirmation_at,
     judge_at,
+    look_every,
     next_check_at,
     next_turn,
     urgency,
 )
-from monitor.core.tokens import Code
+from monitor.core.tokens import SYSTEM_USER, Code
 from tests.builders import (
     DAY,
     HOUR,
@@ -31,6 +34,7 @@ from tests.builders import (
     an_incident,
     an_observation,
 )
+from tests.core.searching import searched
 
 BOSS = ("boss@acme.example",)
 
@@ -111,7 +115,7 @@ def test_with_no_wait_wished_the_second_look_is_still_ahead():
         pytest.param(14 * DAY + 6 * HOUR + INSTANT, 6 * HOUR, id="a rung lies beyond"),
         pytest.param(14 * DAY + 6 * HOUR, 6 * HOUR, id="a rung lies just there"),
         pytest.param(14 * DAY + HOUR, HOUR, id="a rung comes first"),
-        pytest.param(14 * DAY, 6 * HOUR, id="a rung is now"),
+        pytest.param(14 * DAY, 3 * HOUR, id="a rung is now"),
         pytest.param(HOUR, HOUR, id="the end comes first"),
         pytest.param(timedelta(), 6 * HOUR, id="the end is now"),
         pytest.param(-DAY, 6 * HOUR, id="the end is past"),
@@ -142,19 +146,244 @@ def test_a_suspicion_comes_before_healing():
     assert confirmation_at(doubted, _healing(), a_rule()) == at
 
 
+def test_a_date_hastens_no_second_look():
+    """It cannot settle anything before `confirm_after`."""
+    near = a_live_introspection(expires_at=NOW + HOUR)
+    doubted = an_observation(near, suspicion=Suspicion(Code.REVOKED, NOW))
+    assert _next(doubted, rule=a_rule(confirm_after=4 * HOUR)) == 4 * HOUR
+
+
+# --- risk
+
+
+def _every(
+    left: timedelta | None, data_left: timedelta | None = None, **wishes: object
+) -> timedelta:
+    known = a_live_introspection(
+        expires_at=None if left is None else NOW + left,
+        data_access_expires_at=None if data_left is None else NOW + data_left,
+    )
+    return look_every(an_observation(known), a_rule(**wishes), NOW)
+
+
+@pytest.mark.parametrize(
+    ("left", "every"),
+    [
+        pytest.param(14 * DAY + INSTANT, 6 * HOUR, id="before the widest lead"),
+        pytest.param(14 * DAY, 3 * HOUR, id="at the widest lead"),
+        pytest.param(DAY + INSTANT, 3 * HOUR, id="more than a day"),
+        pytest.param(DAY, 1.5 * HOUR, id="its last day"),
+        pytest.param(INSTANT, 1.5 * HOUR, id="its last instant"),
+        pytest.param(timedelta(), 6 * HOUR, id="its end"),
+        pytest.param(-DAY, 6 * HOUR, id="over"),
+        pytest.param(None, 6 * HOUR, id="no date"),
+    ],
+)
+def test_the_nearer_a_date_the_more_often_a_token_is_looked_at(
+    left: timedelta | None, every: timedelta
+):
+    assert _every(left) == every
+    assert _every(None, left) == every
+    assert _every(90 * DAY, left) == every
+    assert _every(left, -DAY) == every
+
+
+def test_the_nearer_of_two_dates_counts():
+    assert _every(10 * DAY, HOUR) == 1.5 * HOUR
+    assert _every(HOUR, 10 * DAY) == 1.5 * HOUR
+
+
+def test_each_date_has_its_own_lead_times():
+    assert _every(9 * DAY, None, warn_before=(10 * DAY,)) == 3 * HOUR
+    assert _every(None, 9 * DAY, warn_before=(10 * DAY,)) == 3 * HOUR
+    assert _every(None, 9 * DAY, data_access_warn_before=(8 * DAY,)) == 6 * HOUR
+    assert _every(9 * DAY, None, warn_before=(HOUR, 10 * DAY)) == 3 * HOUR
+
+
+def test_the_last_day_counts_without_any_lead_time():
+    assert _every(2 * DAY, None, warn_before=()) == 6 * HOUR
+    assert _every(DAY, None, warn_before=()) == 1.5 * HOUR
+    assert _every(DAY, None, warn_before=(HOUR,)) == 1.5 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("check_every", "retry_every", "every"),
+    [
+        pytest.param(20 * MINUTE, MINUTE, 5 * MINUTE, id="five minutes, just"),
+        pytest.param(10 * MINUTE, MINUTE, 5 * MINUTE, id="five minutes at least"),
+        pytest.param(4 * MINUTE, MINUTE, 4 * MINUTE, id="no longer than the rule"),
+        pytest.param(HOUR, 20 * MINUTE, 20 * MINUTE, id="a retry at least"),
+        pytest.param(HOUR, 2 * HOUR, HOUR, id="a retry longer than the rule"),
+    ],
+)
+def test_nobody_is_looked_at_all_the_time(
+    check_every: timedelta, retry_every: timedelta, every: timedelta
+):
+    wishes = {"check_every": check_every, "retry_every": retry_every}
+    assert _every(HOUR, None, **wishes) == every
+
+
+def test_what_is_dead_or_unknown_is_looked_at_as_the_rule_says():
+    dead = a_dead_introspection(expires_at=NOW + HOUR)
+    assert look_every(an_observation(dead), a_rule(), NOW) == 6 * HOUR
+    assert look_every(Observation(), a_rule(), NOW) == 6 * HOUR
+
+
+def test_the_spread_is_of_the_shorter_interval():
+    assert _next(_ends_in(5 * DAY), spread=0.9) == 0.9 * 3 * HOUR
+
+
+def test_a_system_user_without_any_date_waits_longest():
+    forever = an_observation(
+        a_live_introspection(
+            kind=SYSTEM_USER, expires_at=None, data_access_expires_at=None
+        )
+    )
+    assert _next(forever) == 6 * HOUR
+    assert urgency(forever, None, a_rule()) is Urgency.ROUTINE
+
+
+_lefts = st.timedeltas(-20 * DAY, 40 * DAY)
+_leads = st.lists(st.timedeltas(timedelta(), 20 * DAY), max_size=3).map(tuple)
+_waits = st.timedeltas(MINUTE, 3 * DAY)
+_risky_rules = st.builds(
+    Rule,
+    check_every=_waits,
+    retry_every=_waits,
+    confirm_after=st.timedeltas(timedelta(), 2 * DAY),
+    warn_before=_leads,
+    data_access_warn_before=_leads,
+)
+_doubts = st.none() | st.builds(Suspicion, st.just(Code.REVOKED), st.just(NOW))
+
+
+@searched
+@given(
+    left=st.none() | _lefts,
+    data_left=st.none() | _lefts,
+    doubt=_doubts,
+    rule=_risky_rules,
+    conclusive=st.booleans(),
+    spread=st.floats(0.9, 1),
+)
+def test_the_next_look_is_always_ahead_and_within_check_every(
+    left: timedelta | None,
+    data_left: timedelta | None,
+    doubt: Suspicion | None,
+    rule: Rule,
+    *,
+    conclusive: bool,
+    spread: float,
+):
+    known = a_live_introspection(
+        expires_at=None if left is None else NOW + left,
+        data_access_expires_at=None if data_left is None else NOW + data_left,
+    )
+    seen = an_observation(known, suspicion=doubt)
+    wait = _next(seen, rule=rule, conclusive=conclusive, spread=spread)
+    assert timedelta() < wait <= rule.check_every
+
+
+@searched
+@given(
+    lefts=st.lists(
+        st.timedeltas(INSTANT, 40 * DAY) | st.sampled_from([DAY, 14 * DAY]),
+        min_size=2,
+        max_size=9,
+    ),
+    data_left=st.none() | _lefts,
+    rule=_risky_rules,
+)
+def test_a_nearer_date_never_makes_looks_rarer(
+    lefts: list[timedelta], data_left: timedelta | None, rule: Rule
+):
+    def every(left: timedelta | None) -> timedelta:
+        known = a_live_introspection(
+            expires_at=None if left is None else NOW + left,
+            data_access_expires_at=None if data_left is None else NOW + data_left,
+        )
+        return look_every(an_observation(known), rule, NOW)
+
+    waits = [every(left) for left in sorted(lefts)]
+    assert waits == sorted(waits)
+    assert max(waits) <= every(None) <= rule.check_every
+    assert min(waits) >= min(rule.check_every, max(rule.retry_every, 5 * MINUTE))
+
+
+# --- urgency
+
+
 def test_what_waits_for_a_second_look_is_urgent():
     assert urgency(_doubted(), None, a_rule()) is Urgency.CONFIRM
     assert urgency(an_observation(), _healing(), a_rule()) is Urgency.CONFIRM
-    assert urgency(an_observation(), an_incident(), a_rule()) is Urgency.ROUTINE
-    assert urgency(an_observation(), None, a_rule()) is Urgency.ROUTINE
+    assert urgency(_doubted(), None, a_rule(), conclusive=False) is Urgency.CONFIRM
+
+
+@pytest.mark.parametrize(
+    ("seen", "incident", "level"),
+    [
+        pytest.param(an_observation(), None, Urgency.ROUTINE, id="all is well"),
+        pytest.param(Observation(), None, Urgency.RISKY, id="never heard of"),
+        pytest.param(
+            an_observation(a_dead_introspection()), None, Urgency.RISKY, id="dead"
+        ),
+        pytest.param(
+            an_observation(), an_incident(), Urgency.RISKY, id="alive, but bad"
+        ),
+        pytest.param(
+            an_observation(),
+            an_incident(closed_at=NOW),
+            Urgency.ROUTINE,
+            id="a closed matter",
+        ),
+        pytest.param(
+            an_observation(verified_at=None), None, Urgency.ROUTINE, id="no instant"
+        ),
+    ],
+)
+def test_bad_and_unknown_tokens_are_looked_at_before_the_others(
+    seen: Observation, incident: Incident | None, level: Urgency
+):
+    assert urgency(seen, incident, a_rule()) is level
+
+
+def test_a_look_that_could_not_tell_makes_the_next_one_urgent():
+    seen = an_observation()
+    assert urgency(seen, None, a_rule(), conclusive=False) is Urgency.RISKY
+
+
+@pytest.mark.parametrize(
+    ("left", "level"),
+    [
+        pytest.param(14 * DAY + INSTANT, Urgency.ROUTINE, id="far"),
+        pytest.param(14 * DAY, Urgency.RISKY, id="within the widest lead"),
+        pytest.param(timedelta(), Urgency.RISKY, id="its end"),
+        pytest.param(-DAY, Urgency.RISKY, id="over"),
+    ],
+)
+def test_a_near_date_makes_a_look_urgent(left: timedelta, level: Urgency):
+    """As of the instant it falls due, or else of the last answer."""
+    assert urgency(_ends_in(left), None, a_rule()) is level
+    due_at = NOW + 6 * HOUR
+    assert urgency(_ends_in(left + 6 * HOUR), None, a_rule(), at=due_at) is level
+    lapsing = an_observation(a_live_introspection(data_access_expires_at=NOW + left))
+    assert urgency(lapsing, None, a_rule()) is level
+
+
+def test_the_last_day_is_urgent_without_any_lead_time():
+    rule = a_rule(warn_before=())
+    assert urgency(_ends_in(DAY), None, rule) is Urgency.RISKY
+    assert urgency(_ends_in(DAY + INSTANT), None, rule) is Urgency.ROUTINE
 
 
 def test_last_looks_come_first_and_routine_last():
-    assert sorted(Urgency) == [
-        Urgency.LOOK_OWED,
-        Urgency.CONFIRM,
-        Urgency.ROUTINE,
-    ]
+    """The numbers are in the database."""
+    assert {level.name: int(level) for level in Urgency} == {
+        "LOOK_OWED": 0,
+        "CONFIRM": 1,
+        "RISKY": 2,
+        "ROUTINE": 3,
+    }
 
 
 # --- time alone

@@ -64,7 +64,7 @@ def test_a_token_is_renewed_after_the_second_letter():
     assert life.live(100, says) == [
         (46, OPENED),
         (53, CLOSER),
-        (54.26, RESOLVED),
+        (54.13, RESOLVED),
     ]
 
 

@@ -130,12 +130,22 @@ def query(url: str, statement: str) -> list[tuple[Any, ...]]:
         return connection.execute(statement.encode()).fetchall()
 
 
+def execute(url: str, statement: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(statement.encode())
+
+
 def double_checks(served: Graph, within: timedelta) -> list[tuple[str, float]]:
-    """Tokens that were asked about twice within a span, and how far apart."""
+    """Tokens that were asked about twice within a span, and how far apart.
+
+    Of healthy ones only: bad news is looked at again soon, on purpose.
+    """
     asked: dict[str, list[datetime]] = defaultdict(list)
     for call in served.calls():
         if call["kind"] == "batch":
             for token in call["items"]:
+                if token.startswith("gone"):
+                    continue
                 asked[token].append(datetime.fromisoformat(call["at"]))
     return [
         (token, (second - first).total_seconds())
