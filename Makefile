@@ -50,7 +50,7 @@ docs: $(VENV)/.dev ## write what the docs repeat of the code: commands, answers,
 	@$(BIN)/python -m tests.rewrite_docs
 
 bench: $(VENV)/.dev ## benchmarks: ratios in one run
-	@$(BIN)/python benchmarks/sweep.py
+	@$(BIN)/python benchmarks/run.py
 
 lock: ## resolve the requirements anew (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -p 3.11 pyproject.toml --extra postgres --group build -o requirements.lock
