@@ -174,6 +174,24 @@ def test_it_says_when_there_is_room_for_another_call():
     assert allowance(1, [], None, NOW) == Allowance(1, NOW + HOUR + SLOT)
 
 
+@pytest.mark.parametrize(
+    ("spent", "at_once", "calls"),
+    [
+        pytest.param([(-2 * HOUR, 1980)], True, 0, id="all of the hour, two ahead"),
+        pytest.param([(-MINUTE, 980)], True, 1000, id="a part of it, a minute ahead"),
+        pytest.param([(-MINUTE, 80)], False, 0, id="the burst"),
+        pytest.param([(-MINUTE, 30), (MINUTE, 60)], False, 23, id="a part of the pace"),
+    ],
+)
+def test_calls_that_lie_ahead_after_the_clock_moved_back_count_in_full(
+    spent: list[tuple[timedelta, int]], calls: int, *, at_once: bool
+):
+    said = allowance(2000, _slots(*spent), None, NOW, at_once=at_once)
+    assert said.calls == calls
+    assert said.next_at is not None
+    assert NOW < said.next_at <= NOW + HOUR + SLOT
+
+
 # --- what holds for every history
 
 _hourlies = st.integers(1, 40) | st.integers(1, 5000)
