@@ -30,10 +30,11 @@ class Court:
         self._clock = clock
         self._random = random
         rules = f"{__version__} {encode(charter.rules)}"
-        self._print = blake2b(rules.encode(), digest_size=8).hexdigest()
+        digest = blake2b(rules.encode(), digest_size=8).digest()
+        self._print = int.from_bytes(digest) >> 1
 
     @property
-    def print(self) -> str:
+    def print(self) -> int:
         """Tells whether two judgements were made under the same rules and release."""
         return self._print
 

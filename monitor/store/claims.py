@@ -40,7 +40,8 @@ class Claim:
     suspected: int | None
     """Since when sudden news waits to be settled, in microseconds since 1970."""
     heard: int | None
-    """The print of the words Meta said last, when nothing else pended."""
+    """The print of what Meta said last, if the token is at rest."""
+    severity: str
     id: str
     app_id: str
     version: int
@@ -56,7 +57,13 @@ class Claim:
 _suspected: Final = type_coerce(health.c.suspected_at, BigInteger)
 _due_at: Final = type_coerce(health.c.next_check_at, BigInteger)
 
-_HELD: Final = (health.c.token_row, health.c.fence, _suspected, health.c.heard)
+_HELD: Final = (
+    health.c.token_row,
+    health.c.fence,
+    _suspected,
+    health.c.heard,
+    health.c.severity,
+)
 _ASKED_WITH: Final = (tokens.c.id, tokens.c.app_id, tokens.c.version, tokens.c.secret)
 
 

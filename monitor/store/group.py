@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.incident import Reason
 from monitor.core.observation import Look
+from monitor.core.verdict import Severity
 from monitor.store.codec import (
     encode,
     encode_answer,
@@ -52,6 +53,9 @@ from monitor.store.tables import (
     microseconds,
     tokens,
 )
+
+_KEEP: Final = -1
+"""No print is negative: what was heard last stays as it is."""
 
 
 def _changed(dialect: str) -> Any:  # noqa: ANN401 - an update
@@ -90,9 +94,7 @@ def _changed(dialect: str) -> Any:  # noqa: ANN401 - an update
             interval=new.interval,
             inconclusive_cause=new.why,
             policy=new.rule,
-            judged_by=bindparam("print"),
-            # Without a look, what was heard and when stays as it is.
-            heard=case((new.checked.is_(None), health.c.heard), else_=new.heard),
+            heard=case((new.heard == _KEEP, health.c.heard), else_=new.heard),
             last_checked_at=func.coalesce(
                 new.checked, type_coerce(health.c.last_checked_at, BigInteger)
             ),
@@ -146,7 +148,7 @@ _HISTORY: Final = ByDialect(_history)
 class Group:
     """The statements of one transaction, gathered so that each runs once."""
 
-    def __init__(self, now: datetime, print_: str) -> None:
+    def __init__(self, now: datetime, print_: int) -> None:
         self._now = now
         self._print = print_
         self._changed: list[tuple[Any, ...]] = []
@@ -238,11 +240,28 @@ class Group:
                 judgement.interval // timedelta.resolution,
                 judgement.cause if look is not None else record.cause,
                 judgement.rule.name,
-                None if judgement.cause is not None else heard,
+                self._heard(look, judgement, heard),
                 microseconds(look.asked_at) if look is not None else None,
                 1 if look is not None else 0,
             )
         )
+
+    def _heard(
+        self, look: Look | None, judgement: Judgement, heard: int | None
+    ) -> int | None:
+        """What the same words need no judgement under; `None`: something pends."""
+        incident = judgement.step.incident
+        pends = (
+            judgement.cause is not None
+            or judgement.observation.suspicion is not None
+            or judgement.verdict.severity is Severity.UNKNOWN
+            or (incident is not None and incident.closed_at is None)
+        )
+        if pends:
+            return None
+        if look is None:
+            return _KEEP
+        return None if heard is None else heard ^ self._print
 
     def _note_incident(self, record: Record, judgement: Judgement) -> None:
         step = judgement.step
@@ -281,10 +300,7 @@ class Group:
             (_HISTORY, self._history),
         ):
             if rows:
-                values = {ROWS: pack(rows)}
-                if by_dialect is _CHANGED:
-                    values["print"] = self._print
-                await connection.execute(by_dialect.on(connection), values)
+                await connection.execute(by_dialect.on(connection), {ROWS: pack(rows)})
         for statement, members in (
             (insert(incidents), self._opened),
             (MOVE_INCIDENT, self._moved),

@@ -190,7 +190,6 @@ class Inventory:
                 urgency=int(Urgency.CONFIRM),
                 next_check_at=now,
                 judge_at=None,
-                judged_by=None,
             )
         )
         await connection.execute(
@@ -216,7 +215,7 @@ class Inventory:
                 app_id=stored.facts["app_id"],
                 next_check_at=now,
                 fence=health.c.fence + 1,
-                judged_by=None,
+                heard=None,
             )
         )
         await _follow_owner(connection, old, stored.facts, now)

@@ -108,8 +108,8 @@ class Court(Protocol):
     """Who decides: the policies of one configuration, and the readers they name."""
 
     @property
-    def print(self) -> str:
-        """Tells whether two judgements were made under the same rules."""
+    def print(self) -> int:
+        """Tells whether two judgements were made under the same rules; 63 bits."""
 
     def judge(self, record: Record, look: Look | None) -> Judgement:
         """What becomes of a token after a look, or by time alone."""

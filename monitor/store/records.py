@@ -112,12 +112,15 @@ class Records:
             confirmed = await confirm(
                 connection, looked, court.print, court.spread, now
             )
-            recorded.confirmed.update(confirmed.values())
-            unsettled = {
-                claim.row_id: (claim, look)
-                for claim, look in looked
-                if claim.row_id not in confirmed
-            }
+            recorded.confirmed.update(claim.severity for claim in confirmed)
+            unsettled = {}
+            if len(confirmed) < len(looked):
+                rested = {claim.row_id for claim in confirmed}
+                unsettled = {
+                    claim.row_id: (claim, look)
+                    for claim, look in looked
+                    if claim.row_id not in rested
+                }
             if unsettled:
                 await _judge_looks(connection, unsettled, court, recorded, now)
         return recorded

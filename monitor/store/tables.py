@@ -151,7 +151,6 @@ health = Table(
     Column("heard", BigInteger),
     Column("policy", Text),
     Column("interval", BigInteger),
-    Column("judged_by", Text),
     # --- when it is due
     Column("urgency", Integer, nullable=False, server_default="3"),
     Column("next_check_at", UtcDateTime, nullable=False),
@@ -165,11 +164,10 @@ health = Table(
 )
 """How it stands with each token: narrow, for it is rewritten at every look.
 
-`heard` is the print of the words Meta last said when the token was at rest, `policy`
-the rule that won at the last judgement, `interval` in microseconds what it
-planned between looks,
-`judged_by` the print of all rules then: under another print a token is judged anew,
-whatever Meta answers. Every write of a look names the `fence` of its claim.
+`heard` is the print of the words Meta last said and of the rules they were judged
+under, set only while the token is at rest (see rest.py); `policy` is the rule that won
+at the last judgement, `interval` in microseconds what it planned between looks. Every
+write of a look names the `fence` of its claim.
 """
 
 introspections = Table(

@@ -75,7 +75,6 @@ async def test_a_replaced_secret_makes_a_new_version_of_which_nothing_is_known(
         "life_seen_at": None,
         "severity": "unknown",
         "codes": "",
-        "judged_by": None,
         "judge_at": None,
         "urgency": 1,
     }.items():
@@ -94,7 +93,7 @@ async def test_changed_facts_are_looked_at_anew_and_the_secret_stays(
     done = await store.inventory.import_rows([a_row(kind="page")], NOW + MINUTE)
     assert done == Imported(changed=1)
     assert await column(store, "version") == 1
-    assert await column(store, "judged_by") is None
+    assert await column(store, "heard") is None
     assert await column(store, "known") is not None
     assert len(await due(store, NOW + MINUTE, 10)) == 1
 

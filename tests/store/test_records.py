@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from monitor.core.incident import Incident
 from monitor.core.observation import Look
 from monitor.core.policy import Rule
 from monitor.core.tokens import Answer, Cause, Code, Inconclusive
 from monitor.jobs.court import Court
 from monitor.store import Store
 from monitor.store.claims import Claim
-from monitor.store.codec import encode
 from monitor.store.entries import Entry
 from monitor.store.judging import Owner
 from tests.store.builders import (
@@ -171,16 +169,6 @@ async def nothing(store: Store, claim: Claim) -> None:
     pass
 
 
-async def an_incident(store: Store, claim: Claim) -> None:
-    await execute(
-        store,
-        "INSERT INTO incidents (id, subject, token_row, opened_at, state) VALUES "
-        "('i', 'token:north', :row, 0, :state)",
-        row=claim.row_id,
-        state=encode(Incident(NOW)),
-    )
-
-
 MICRO = 1_000_000
 HELD = int((NOW + HOUR).timestamp()) * MICRO
 
@@ -192,22 +180,14 @@ HELD = int((NOW + HOUR).timestamp()) * MICRO
         pytest.param(nothing, replace(ALIVE, scopes=()), 0, id="another answer"),
         pytest.param(nothing, DOWN, 0, id="no answer"),
         pytest.param(nothing, REVOKED, 0, id="bad news"),
-        pytest.param(sets(judged_by="other"), ALIVE, 0, id="judged by other rules"),
-        pytest.param(sets(judged_by=None), ALIVE, 0, id="never judged"),
+        pytest.param(sets(heard=None), ALIVE, 0, id="something pends"),
+        pytest.param(sets(heard=7), ALIVE, 0, id="something else was heard since"),
         pytest.param(sets(fence=99), ALIVE, 0, id="claim taken over"),
-        pytest.param(
-            sets(suspicion="revoked", suspected_at=0), ALIVE, 0, id="suspected"
-        ),
-        pytest.param(
-            sets(inconclusive_cause="secret"), ALIVE, 0, id="last look could not tell"
-        ),
         pytest.param(sets(judge_at=HELD - 1), ALIVE, 0, id="judgement overdue"),
         pytest.param(sets(judge_at=HELD), ALIVE, 0, id="judgement due now"),
         pytest.param(sets(judge_at=HELD + 1), ALIVE, 1, id="judgement due later"),
         pytest.param(sets(last_checked_at=HELD + 1), ALIVE, 0, id="looked at later"),
         pytest.param(sets(last_checked_at=HELD), ALIVE, 1, id="looked at just now"),
-        pytest.param(sets(severity="unknown"), ALIVE, 0, id="not trusted any more"),
-        pytest.param(an_incident, ALIVE, 0, id="an open incident"),
     ],
 )
 async def test_a_token_is_at_rest_only_while_nothing_pends(
@@ -252,6 +232,65 @@ async def test_what_nobody_confirmed_for_long_is_ok_again_at_the_next_good_look(
     assert await column(store, "severity") == "unknown"
     await look(store, ALIVE, at=later)
     assert await column(store, "severity") == "ok"
+
+
+async def test_nothing_is_heard_while_something_pends(store: Store) -> None:
+    """The print is set at rest only; whatever begins to pend clears it."""
+    await store.inventory.import_rows([a_row()], NOW)
+    every = 20 * MINUTE
+    plot: list[tuple[Answer, bool]] = [
+        (ALIVE, True),
+        (DOWN, False),
+        (ALIVE, True),
+        (REVOKED, False),  # suspected
+        (ALIVE, True),
+        (REVOKED, False),
+        (REVOKED, False),  # an incident opens
+        (ALIVE, False),  # a first good look
+        (ALIVE, True),
+    ]
+    for n, (answer, rests) in enumerate(plot):
+        await look(store, answer, at=NOW + n * every)
+        assert (await column(store, "heard") is not None) is rests, (n, answer)
+    await store.records.judge_all(a_court(NOW + 9 * every), NOW + 9 * every)
+    assert await column(store, "heard") is not None, "judged again, still at rest"
+    await store.records.judge_all(a_court(NOW + 9 * DAY), NOW + 9 * DAY)
+    assert await column(store, "severity") == "unknown"
+    assert await column(store, "heard") is None, "not trusted any more"
+
+
+async def test_under_other_rules_nobody_is_at_rest(store: Store) -> None:
+    await store.inventory.import_rows([a_row()], NOW)
+    await look(store, ALIVE)
+    other = Rule(warn_before=(40 * DAY,))
+    recorded = await look(store, ALIVE, at=NOW + HOUR, rule=other)
+    assert (recorded.confirmed.total(), len(recorded.judged)) == (0, 1)
+    again = await look(store, ALIVE, at=NOW + 2 * HOUR, rule=other)
+    assert (again.confirmed.total(), len(again.judged)) == (1, 0)
+
+
+async def test_of_a_group_only_those_at_rest_are_confirmed(store: Store) -> None:
+    ids = [f"t-{n}" for n in range(6)]
+    await store.inventory.import_rows(map(a_row, ids), NOW)
+    await look(store, ALIVE, *ids)
+    at = NOW + HOUR
+    claims = {claim.id: claim for claim in await claimed(store, *ids, now=at)}
+    await execute(
+        store,
+        "UPDATE health SET fence = fence + 1 WHERE token_row = :row",
+        row=claims["t-1"].row_id,
+    )
+    await execute(
+        store,
+        "UPDATE health SET judge_at = :at WHERE token_row = :row",
+        at=HELD,
+        row=claims["t-2"].row_id,
+    )
+    looked = [(claim, heard(ALIVE, at)) for claim in claims.values()]
+    recorded = await store.records.write(looked, a_court(at), at)
+    assert recorded.confirmed.total() == 4
+    assert [record.id for record, _ in recorded.judged] == ["t-2"]
+    assert recorded.superseded == ["t-1"]
 
 
 async def test_a_look_that_was_read_confirms_nothing(store: Store) -> None:

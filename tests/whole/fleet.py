@@ -157,7 +157,9 @@ def double_checks(served: Graph, within: timedelta) -> list[tuple[str, float]]:
 
 def settled(url: str) -> bool:
     """Whether nothing waits to be told."""
-    (row,) = query(url, "SELECT count(*) FROM outbox WHERE state IN ('waiting','sealed')")
+    (row,) = query(
+        url, "SELECT count(*) FROM outbox WHERE state IN ('waiting','sealed')"
+    )
     return row[0] == 0
 
 

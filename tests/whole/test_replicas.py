@@ -46,29 +46,34 @@ OWED = {
 
 def plot() -> str:
     fine = TOKENS - 2 * OWNERS
-    return scenario(
-        groups=(
-            plan("fine-{n}", "fine-{n}@acme.example", f"count: {fine}, expires_in: 50d"),
-            plan(
-                "gone-{n}",
-                "gone-{n}@acme.example",
-                f"count: {OWNERS}, events: [{{after: 15s, state: revoked}}]",
-            ),
-            plan(
-                "ending-{n}",
-                "ending-{n}@acme.example",
-                f"count: {OWNERS}, expires_in: 3d",
-            ),
+    return (
+        scenario(
+            groups=(
+                plan(
+                    "fine-{n}",
+                    "fine-{n}@acme.example",
+                    f"count: {fine}, expires_in: 50d",
+                ),
+                plan(
+                    "gone-{n}",
+                    "gone-{n}@acme.example",
+                    f"count: {OWNERS}, events: [{{after: 15s, state: revoked}}]",
+                ),
+                plan(
+                    "ending-{n}",
+                    "ending-{n}@acme.example",
+                    f"count: {OWNERS}, expires_in: 3d",
+                ),
+            )
         )
-    ) + "faults: [{after: 0s, for: 90d, app: all, fault: slow(0.3s)}]\n"
+        + "faults: [{after: 0s, for: 90d, app: all, fault: slow(0.3s)}]\n"
+    )
 
 
 def told(post: Mailbox) -> tuple[Counter[str], dict[str, str]]:
     """How often each letter came, and to whom."""
     letters = Counter(str(e.message["Message-ID"]) for e in post.received)
-    readers = {
-        str(e.message["Message-ID"]): e.envelope_to[0] for e in post.received
-    }
+    readers = {str(e.message["Message-ID"]): e.envelope_to[0] for e in post.received}
     return letters, readers
 
 

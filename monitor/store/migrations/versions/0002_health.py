@@ -21,12 +21,15 @@ _MOVED = (
     "inconclusive_cause",
     "looks",
     "policy",
-    "judged_by",
     "next_check_at",
     "judge_at",
     "fence",
 )
 """Columns that go from `tokens` to `health` as they are."""
+
+
+_GONE = ("check_every", "judged_by", "known", "known_print", "urgency")
+"""Columns that leave `tokens` under another name, or for good."""
 
 
 def _row_id() -> sa.types.TypeEngine[int]:
@@ -50,7 +53,6 @@ def upgrade() -> None:
         sa.Column("heard", sa.BigInteger(), nullable=True),
         sa.Column("policy", sa.Text(), nullable=True),
         sa.Column("interval", sa.BigInteger(), nullable=True),
-        sa.Column("judged_by", sa.Text(), nullable=True),
         sa.Column("urgency", sa.Integer(), server_default="3", nullable=False),
         sa.Column("next_check_at", UtcDateTime(), nullable=False),
         sa.Column("judge_at", UtcDateTime(), nullable=True),
@@ -109,5 +111,5 @@ def _move() -> None:
         op.drop_index(f"ix_tokens_{index}", "tokens")
     # Column by column: Alembic's way of making the table anew would delete the
     # history with the old one.
-    for name in (*_MOVED, "check_every", "known", "known_print", "urgency"):
+    for name in (*_MOVED, *_GONE):
         op.drop_column("tokens", name)
