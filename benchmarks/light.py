@@ -33,6 +33,8 @@ CREATE TABLE tokens (
 CREATE TABLE health (
     id INTEGER PRIMARY KEY, state TEXT, expires_at INTEGER, checked_at INTEGER
 );
+-- The next sweep must find what is due without reading everything.
+CREATE INDEX due ON health (checked_at);
 CREATE TABLE history (
     id INTEGER PRIMARY KEY, token INTEGER NOT NULL, at INTEGER NOT NULL,
     state TEXT NOT NULL, expires_at INTEGER, scopes TEXT NOT NULL

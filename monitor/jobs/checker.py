@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from random import Random
 from typing import Final, TypeAlias
 
 import structlog
@@ -97,12 +96,11 @@ class Checker:
         probe: MetaProbe,
         charter: Charter,
         clock: Clock,
-        random: Random,
     ) -> None:
         self._store = store
         self._charter = charter
         self._clock = clock
-        self._court = Court(charter, clock, random)
+        self._court = Court(charter, clock)
         self._stopping = asyncio.Event()
         # Their connections outlive a sweep; each is made when its worker first asks.
         self._workers = [probe.worker() for _ in range(charter.workers)]

@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from datetime import datetime
 from hashlib import blake2b
-from random import Random
-from typing import Final
 
 from monitor import __version__
 from monitor.core.incident import advance
 from monitor.core.observation import Look, classify, observe
-from monitor.core.schedule import judge_at, next_check_at, urgency
+from monitor.core.schedule import judge_at, look_every, next_check_at, urgency
 from monitor.core.tokens import Inconclusive
 from monitor.jobs.charter import Charter
 from monitor.jobs.planning import token_entries
@@ -17,18 +15,13 @@ from monitor.store.codec import encode
 from monitor.store.entries import Entry
 from monitor.store.judging import Judgement, Owner, Record
 
-_SPREAD: Final = (0.9, 1.0)
-
 
 class Court:
-    """Judges records; pure, but for the clock and the spread it is given."""
+    """Judges records; pure, but for the clock it is given."""
 
-    def __init__(
-        self, charter: Charter, clock: Callable[[], datetime], random: Random
-    ) -> None:
+    def __init__(self, charter: Charter, clock: Callable[[], datetime]) -> None:
         self._charter = charter
         self._clock = clock
-        self._random = random
         rules = f"{__version__} {encode(charter.rules)}"
         digest = blake2b(rules.encode(), digest_size=8).digest()
         self._print = int.from_bytes(digest) >> 1
@@ -59,6 +52,7 @@ class Court:
             )
         )
         step = advance(record.incident, verdict, rule, now, healed_by_answer=healed)
+        conclusive = not isinstance(answer, Inconclusive)
         due_at = min(record.next_check_at, now + rule.check_every)
         if look is not None:
             due_at = next_check_at(
@@ -66,8 +60,8 @@ class Court:
                 step.incident,
                 rule,
                 look.asked_at,
-                conclusive=not isinstance(answer, Inconclusive),
-                spread=self.spread(),
+                conclusive=conclusive,
+                spread=_spread(record.row_id),
             )
         return Judgement(
             rule,
@@ -76,8 +70,14 @@ class Court:
             step,
             due_at,
             judge_at(after, step.incident, rule, now),
-            urgency(after, step.incident, rule),
-            rule.check_every,
+            urgency(
+                after,
+                step.incident,
+                rule,
+                at=due_at,
+                conclusive=(record.cause is None if look is None else conclusive),
+            ),
+            look_every(after, rule, now),
             answer.cause if isinstance(answer, Inconclusive) else None,
         )
 
@@ -93,6 +93,10 @@ class Court:
             self._charter, owner, judgement, incident_id, reached, self._clock()
         )
 
-    def spread(self) -> float:
-        """What to stretch an interval by, to keep a fleet from marching in step."""
-        return self._random.uniform(*_SPREAD)
+
+def _spread(row_id: int) -> float:
+    """What to stretch an interval by: each token has its own, from 0.9 to 1.
+
+    Rows are numbered at random, so a fleet does not march in step.
+    """
+    return 0.9 + row_id % 100_001 / 1_000_000

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from monitor.core.tokens import Answer, Cause, Inconclusive
-from monitor.probe.heard import Heard, heard
+from monitor.probe.heard import Heard, heard, told
 from monitor.probe.interpret import (
     OK,
     by_status,
@@ -92,7 +92,7 @@ def _usual(body: bytes) -> list[_Item | None] | None:
 
 def _read_usual(items: list[_Item | None]) -> BatchReading:
     answers = tuple(
-        Heard(None, _GIVEN_UP) if item is None else heard(item.code, item.body)
+        told(_GIVEN_UP) if item is None else heard(item.code, item.body)
         for item in items
     )
     # Most items of a batch bear the same headers: each kind is read once.
@@ -118,7 +118,7 @@ def _read_unusual(status: int, value: object, asked: int) -> BatchReading:
         detail = f"{len(items)} answers to {asked} questions"
         raise UnreadableError(detail)
     headers = dict.fromkeys(pair for item in items for pair in _headers(item))
-    answers = tuple(Heard(None, _answer(item)) for item in items)
+    answers = tuple(told(_answer(item)) for item in items)
     return BatchReading(answers, None, tuple(headers))
 
 
@@ -165,4 +165,4 @@ _GIVEN_UP: Final = Inconclusive(Cause.TRANSIENT, "item given up")
 
 
 def _failed(trouble: Inconclusive, asked: int) -> BatchReading:
-    return BatchReading((Heard(None, trouble),) * asked, trouble)
+    return BatchReading((told(trouble),) * asked, trouble)

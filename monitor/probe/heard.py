@@ -3,13 +3,15 @@
 from hashlib import blake2b
 from typing import Final
 
+from msgspec import Struct
+
 from monitor.core.tokens import Answer
 from monitor.probe.interpret import OK, interpret
 
 _USUAL: Final = '{"data"'
 
 
-class Heard:
+class Heard(Struct, gc=False, eq=False):
     """An answer, and a print of the words it was given in.
 
     Most tokens of a fleet are answered word for word as the time before. Equal words
@@ -17,20 +19,22 @@ class Heard:
     store need not have them read to know that nothing changed.
     """
 
-    __slots__ = ("_answer", "_words", "print")
-
-    def __init__(self, words: str | None, answer: Answer | None = None) -> None:
-        self._words = words
-        self._answer = answer
-        self.print: int | None = None if words is None else print_of(words)
-        """63 bits, so it fits a column; `None`: the answer was read already."""
+    print: int | None
+    """63 bits, so it fits a column; `None`: the answer was read already."""
+    words: str | None
+    read: Answer | None = None
 
     @property
     def answer(self) -> Answer:
         """What the words mean."""
-        if self._answer is None:
-            self._answer = interpret(OK, self._words or "")
-        return self._answer
+        if self.read is None:
+            self.read = interpret(OK, self.words or "")
+        return self.read
+
+
+def told(answer: Answer) -> Heard:
+    """An answer that was read at once."""
+    return Heard(None, None, answer)
 
 
 def print_of(words: str) -> int:
@@ -44,5 +48,5 @@ def heard(status: int, body: str) -> Heard:
     Whatever may concern the call, the caller or the quota is read at once.
     """
     if status == OK and body.startswith(_USUAL) and '"error"' not in body:
-        return Heard(body)
-    return Heard(None, interpret(status, body))
+        return Heard(print_of(body), body)
+    return told(interpret(status, body))

@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 
 from monitor.core.tokens import Answer, Cause, Inconclusive, Introspection
 from monitor.probe.batch import BatchReading, interpret_batch
-from monitor.probe.heard import Heard
+from monitor.probe.heard import Heard, told
 from monitor.probe.http1 import Still
 from monitor.probe.usage import Usage, read_usage
 from monitor.probe.wire import (
@@ -156,7 +156,7 @@ class MetaWorker:
         if isinstance(reply, NoReply):
             cause = _READABLE_AS.get(reply.failure, Cause.UNREACHABLE)
             trouble = Inconclusive(cause, f"no reply: {reply.failure}")
-            heard = (Heard(None, trouble),) * len(tokens)
+            heard = (told(trouble),) * len(tokens)
             unsent = reply.failure is Failure.UNSENT
             return Asked(heard, trouble, Usage(), unsent)
         reading = _blamed(interpret_batch(reply.status, reply.body, len(tokens)))

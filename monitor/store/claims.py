@@ -5,11 +5,12 @@ match. A claim that is never recorded falls due again when its lease is over.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any, Final
 
+from msgspec import Struct
 from sqlalchemy import (
     BigInteger,
     Select,
@@ -31,9 +32,11 @@ from monitor.store.tables import health, instant, microseconds, tokens
 from monitor.store.transactions import POSTGRESQL, AnyRow, Database
 
 
-@dataclass(slots=True, eq=False)
-class Claim:
-    """A token one worker may ask about until its lease ends."""
+class Claim(Struct, gc=False, eq=False):
+    """A token one worker may ask about until its lease ends.
+
+    A sweep makes as many as there are tokens, so they cost as little as may be.
+    """
 
     row_id: int
     fence: int
@@ -45,7 +48,11 @@ class Claim:
     id: str
     app_id: str
     version: int
-    sealed: bytes = field(repr=False)
+    sealed: bytes
+
+    def __repr__(self) -> str:
+        """Never what is sealed."""
+        return f"Claim({self.id!r}, fence={self.fence})"
 
     @property
     def suspected_at(self) -> datetime | None:

@@ -14,7 +14,16 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Insert, Select, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Insert,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Drop, Waiting
@@ -330,7 +339,8 @@ def _fresh(dialect: str) -> Insert:
     new = given(dialect, row=WHOLE, app=WORDS).c
     due = bindparam("now", type_=UtcDateTime())
     return insert(health).from_select(
-        ["token_row", "app_id", "next_check_at"], select(new.row, new.app, due)
+        ["token_row", "app_id", "next_check_at", "urgency"],
+        select(new.row, new.app, due, literal(int(Urgency.RISKY))),
     )
 
 

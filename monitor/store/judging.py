@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
+from msgspec import Struct
+
 from monitor.core.incident import Incident, Step
 from monitor.core.observation import Look, Observation
 from monitor.core.policy import Rule
@@ -29,8 +31,7 @@ class Words(Protocol):
         """What the words mean."""
 
 
-@dataclass(slots=True, eq=False)
-class Unread:
+class Unread(Struct, gc=False, eq=False):
     """A look whose answer nobody has read yet: the same words again need no reading."""
 
     words: Words
@@ -113,9 +114,6 @@ class Court(Protocol):
 
     def judge(self, record: Record, look: Look | None) -> Judgement:
         """What becomes of a token after a look, or by time alone."""
-
-    def spread(self) -> float:
-        """From 0.9 to 1: what to stretch an interval by, for one token."""
 
     def plan(
         self,

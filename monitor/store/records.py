@@ -109,9 +109,7 @@ class Records:
         """
         recorded = Recorded()
         async with self._database.write() as connection:
-            confirmed = await confirm(
-                connection, looked, court.print, court.spread, now
-            )
+            confirmed = await confirm(connection, looked, court.print, now)
             recorded.confirmed.update(claim.severity for claim in confirmed)
             unsettled = {}
             if len(confirmed) < len(looked):

@@ -8,9 +8,9 @@ not even be read, and one statement moves the dates of a whole group. The rules 
 of the print, so under other rules nobody is at rest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -30,18 +30,16 @@ from monitor.store.judging import Looked, Unread
 from monitor.store.tables import health, microseconds
 from monitor.store.transactions import POSTGRESQL
 
-Spread: TypeAlias = Callable[[], float]
-"""From 0.9 to 1, to keep a fleet from marching in step."""
-
 _MILLION: Final = 1_000_000
+"""An interval is stretched by 0.9 to 1, for each token its own part, so that a fleet
+does not march in step; as in jobs/court.py."""
 
 
 def _confirm() -> Any:  # noqa: ANN401 - an update
-    told = given(
-        POSTGRESQL, row=WHOLE, fence=WHOLE, heard=WHOLE, asked=WHOLE, share=WHOLE
-    ).c
+    told = given(POSTGRESQL, row=WHOLE, fence=WHOLE, heard=WHOLE, asked=WHOLE).c
     judge = type_coerce(health.c.judge_at, BigInteger)
-    routine = told.asked + health.c.interval // _MILLION * told.share
+    share = 900_000 + health.c.token_row % 100_001
+    routine = told.asked + health.c.interval // _MILLION * share
     return (
         update(health)
         .where(
@@ -67,10 +65,11 @@ _CONFIRM_EACH: Final = """
 UPDATE health SET
     verified_at = ?1, last_checked_at = ?1, looks = looks + 1,
     next_check_at = min(
-        coalesce(judge_at, 9223372036854775807), ?1 + interval / 1000000 * ?2
+        coalesce(judge_at, 9223372036854775807),
+        ?1 + interval / 1000000 * (900000 + token_row % 100001)
     )
-WHERE token_row = ?3 AND fence = ?4 AND heard = ?5 AND last_checked_at <= ?1
-    AND (judge_at IS NULL OR judge_at > ?6)
+WHERE token_row = ?2 AND fence = ?3 AND heard = ?4 AND last_checked_at <= ?1
+    AND (judge_at IS NULL OR judge_at > ?5)
 """
 """The same a row: SQLite runs a thousand of them faster than one that takes JSON apart."""
 
@@ -90,7 +89,6 @@ async def confirm(
     connection: AsyncConnection,
     looked: Sequence[tuple[Claim, Looked]],
     print_: int,
-    spread: Spread,
     now: datetime,
 ) -> list[Claim]:
     """Move the dates of those at rest that heard what they heard before.
@@ -110,8 +108,7 @@ async def confirm(
             asked_at = look.asked_at
             asked = microseconds(asked_at)
         claims.append(claim)
-        share = int(spread() * _MILLION)
-        rows.append((asked, share, claim.row_id, claim.fence, claim.heard, until))
+        rows.append((asked, claim.row_id, claim.fence, claim.heard, until))
     if not rows:
         return []
     if connection.dialect.name == POSTGRESQL:

@@ -196,7 +196,7 @@ class Builder:
             self.store,
             self.database,
             wishes,
-            Checker(self.store, probe, wishes, self.clock, self._random),
+            Checker(self.store, probe, wishes, self.clock),
             Courier(
                 self.store,
                 composer,

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from random import Random
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -55,7 +54,7 @@ def a_charter(rule: Rule | None = None, **wishes: Any) -> Charter:
 def a_court(
     now: datetime = NOW, rule: Rule | None = None, kind: type[Court] = Court
 ) -> Court:
-    return kind(a_charter(rule), lambda: now, Random(1))
+    return kind(a_charter(rule), lambda: now)
 
 
 class Said:
