@@ -34,6 +34,8 @@ PAUSE: Final = timedelta(minutes=10)
 _PROBE_EVERY: Final = timedelta(minutes=2)
 _PROBE: Final = 100
 """One hour's calls in so many, at least one, go in every `_PROBE_EVERY`."""
+_ROUNDING: Final = 1.0
+"""The headers are whole per cents."""
 _CAREFUL: Final = 0.95
 """So much of a learned quota is used; the headers are whole numbers and lag."""
 _LEAST_LEARNED: Final = 60
@@ -130,6 +132,7 @@ def allowance(
         now: The present instant.
         at_once: The rest of the hour may go now, for a check by hand.
     """
+    seen = unexplained(hourly, spent, seen)
     limits = tuple(_limits(hourly, spent, seen, now, at_once=at_once))
     if not limits:
         return Allowance(UNLIMITED, None)
@@ -140,6 +143,21 @@ def allowance(
         calls = max(0, min(limit.room(ledger, now) for limit in limits))
     openings = (limit.opens_at(ledger, now, calls) for limit in limits)
     return Allowance(calls, min(max(resume_at, *openings), now + _MEMORY))
+
+
+def unexplained(
+    hourly: int | None, spent: Sequence[Spent], seen: Seen | None
+) -> Seen | None:
+    """What the headers say, unless our own calls account for all of it.
+
+    Who may use a quota whole shows a usage near 100 % by himself: no reason to slow
+    down. More than that means that others use it too, or that it is smaller.
+    """
+    if seen is None or hourly is None:
+        return seen
+    since = seen.at - _MEMORY
+    ours = sum(each.calls for each in spent if since < each.at <= seen.at)
+    return None if seen.percent <= 100 * ours / hourly + _ROUNDING else seen
 
 
 def may_spend(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Final, Self
 
 import structlog
@@ -176,7 +177,10 @@ class AppDesk:
         if trouble is None:
             self.answered = True
             self._failures = 0
-            if (asked.usage.percent or 0) >= PAUSED_FROM:
+            percent = asked.usage.percent or 0
+            if percent >= PAUSED_FROM and not await self._store.ledger.explains(
+                self.budget, percent, self._clock()
+            ):
                 async with self._lock:
                     # Nearly all is used, by whomever: the next calls would be refused.
                     await self._rest(Inconclusive(Cause.THROTTLED), PAUSE)
@@ -199,12 +203,10 @@ class AppDesk:
         if seen is not None and seen != self._usage.version_seen:
             log.debug("graph.version", app=self.id, served=seen)
         self._usage = usage
-        percent = None if usage.percent is None else round(usage.percent)
-        if (
-            percent is not None
-            and percent != self._percent_noted
-            and max(percent, self._percent_noted or 0) >= LEARNED_FROM
-        ):
+        # Meta sends no usage while little is used; whole per cents are rounded up.
+        percent = ceil(usage.percent or 0)
+        known = self._percent_noted or 0
+        if percent != known and max(percent, known) >= LEARNED_FROM:
             self._percent_noted = percent
             await self._store.apps.note(
                 self.id, usage_percent=percent, usage_at=self._clock()

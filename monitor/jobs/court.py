@@ -63,13 +63,17 @@ class Court:
                 conclusive=conclusive,
                 spread=_spread(record.row_id),
             )
+        turn_at = judge_at(after, step.incident, rule, now)
+        if turn_at is not None:
+            # A reminder is planned at a look: it must not be late by an interval.
+            due_at = min(due_at, turn_at)
         return Judgement(
             rule,
             after,
             verdict,
             step,
             due_at,
-            judge_at(after, step.incident, rule, now),
+            turn_at,
             urgency(
                 after,
                 step.incident,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import bindparam, case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +16,7 @@ from monitor.core.quota import (
     may_spend,
     shares,
     slot_of,
+    unexplained,
 )
 from monitor.store.dialect import ByDialect, Insert, insert_in
 from monitor.store.tables import apps, calls
@@ -52,7 +53,12 @@ _APP: Final = select(apps.c.usage_percent, apps.c.usage_at, apps.c.paused_until)
 )
 _SPENT: Final = (
     select(calls.c.slot, calls.c.calls)
-    .where(calls.c.app_id == bindparam("app"), calls.c.slot > bindparam("since"))
+    .where(
+        calls.c.app_id == bindparam("app"),
+        calls.c.slot > bindparam("since"),
+        # A clock that once ran years ahead must not close an app for years.
+        calls.c.slot < bindparam("until"),
+    )
     .order_by(calls.c.slot)
 )
 _LESS: Final = (
@@ -132,7 +138,7 @@ async def _locked(connection: AsyncConnection, app_id: str) -> AnyRow:
 async def _spent(
     connection: AsyncConnection, app_id: str, now: datetime
 ) -> list[Spent]:
-    values = {"app": app_id, "since": now - _KEPT}
+    values = {"app": app_id, "since": now - _KEPT, "until": now + _KEPT}
     return [Spent(*row) for row in await connection.execute(_SPENT, values)]
 
 
@@ -152,6 +158,12 @@ class Ledger:
             await spend(connection, budget, now, count)
         return True
 
+    async def explains(self, budget: Budget, percent: float, now: datetime) -> bool:
+        """Whether the app's own calls account for what Meta's headers say is used."""
+        async with self._database.read() as connection:
+            spent = await _spent(connection, budget.app_id, now)
+        return unexplained(budget.hourly, spent, Seen(percent, now)) is None
+
     async def spent(self, now: datetime) -> dict[str, int]:
         """Calls of every app in the hour before now."""
         query = (
@@ -166,10 +178,3 @@ class Ledger:
         """Forget slots that bind nobody any more."""
         async with self._database.write() as connection:
             await connection.execute(delete(calls).where(calls.c.slot < now - _KEPT))
-
-
-def seen_facts(percent: float | None, at: datetime) -> dict[str, Any]:
-    """What the headers of a reply said, as columns of `apps`."""
-    if percent is None:
-        return {}
-    return {"usage_percent": round(percent), "usage_at": at}

@@ -24,6 +24,7 @@ from monitor.core.quota import (
     shares,
     slot_of,
     time_for,
+    unexplained,
 )
 from tests.builders import DAY, HOUR, INSTANT, MINUTE, NOW, SECOND
 from tests.core.searching import searched
@@ -688,3 +689,17 @@ def test_who_is_due_alone_gets_everything(most: int):
             0, most
         )
     assert shares(most, risky_due=False, routine_due=False, turn=0) == Shares(0, 0)
+
+
+def test_usage_that_our_own_calls_explain_changes_nothing() -> None:
+    """Whoever may use a quota whole is near 100 % by himself."""
+    spent = [Spent(NOW - 10 * SLOT, 1_900)]
+    assert unexplained(2_000, spent, Seen(96.0, NOW)) is None, "95 %, rounded up"
+    others = Seen(97.0, NOW)
+    assert unexplained(2_000, spent, others) == others
+    assert unexplained(None, spent, others) == others, "nothing to compare it with"
+    assert unexplained(2_000, spent, None) is None
+    old = [Spent(NOW - timedelta(hours=2), 1_900)]
+    assert unexplained(2_000, old, Seen(50.0, NOW)) == Seen(50.0, NOW)
+    room = allowance(2_000, spent, Seen(96.0, NOW), NOW, at_once=True)
+    assert room.calls == 2_000 - 20 - 1_900, "to the end of the hour's calls"

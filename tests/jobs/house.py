@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final
 
 from monitor.core.inventory import Row
@@ -149,6 +150,7 @@ class Builder:
         *plans: TokenPlan,
         rule: Rule | None = None,
         apps: tuple[AppPlan, ...] = (ACME,),
+        hourly: Mapping[str, int] = MappingProxyType({}),
         **charter: Any,
     ) -> House:
         """A house whose inventory holds these tokens.
@@ -157,6 +159,7 @@ class Builder:
             plans: The tokens.
             rule: The one policy.
             apps: The apps at Graph, all of which are configured.
+            hourly: The calls an hour the operator allows an app.
             charter: What else the operator wishes.
         """
         scenario = Scenario(apps=apps, tokens=plans)
@@ -165,7 +168,12 @@ class Builder:
         mailbox = await enter(Mailbox.open(clock=self.clock))
         wishes = Charter(
             rules=(rule or Rule(),),
-            apps={app.id: App(app.id, app.name, app.secret) for app in apps},
+            apps={
+                app.id: App(
+                    app.id, app.name, app.secret, hourly_calls=hourly.get(app.id)
+                )
+                for app in apps
+            },
             operators=(OPS,),
             mail_domain="acme.example",
             **{"workers": 2, "breath": timedelta(), **charter},
