@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 import structlog
 
@@ -70,6 +71,9 @@ def secrets_of(settings: Settings) -> list[str]:
     ]
     if settings.mail.password is not None:
         hidden.append(settings.mail.password.get_secret_value())
+    password = urlsplit(settings.database.get_secret_value()).password
+    if password is not None:
+        hidden += [password, unquote(password)]
     if settings.operator.heartbeat_url is not None:
         hidden.append(settings.operator.heartbeat_url.get_secret_value())
     return hidden

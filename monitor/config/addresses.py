@@ -169,7 +169,7 @@ def _database(value: object, info: ValidationInfo) -> SecretStr:
     expected = "sqlite:///monitor.db or postgresql://user@host/name"
     text = text_of(value, expected)
     parts = _split(text, expected)
-    if parts.scheme == "postgresql":
+    if parts.scheme in {"postgresql", "postgres"}:
         if parts.path in {"", "/"}:
             raise wrong(f"names no database after the host, expected {expected}")
         if "@" in parts.path or parts.netloc.count("@") > 1:

@@ -59,6 +59,14 @@ class Caller:
         key, message = _bytes(self.secret), _bytes(self.token)
         return hmac.new(key, message, hashlib.sha256).hexdigest()
 
+    @cached_property
+    def frame(self) -> tuple[str, str, str]:
+        """What stands before, between and after the tokens in the form of a batch."""
+        head = quote_plus('{"method":"GET","relative_url":"debug_token?input_token=')
+        tail = quote_plus(f'&appsecret_proof={self.proof}"}}')
+        end = f"{tail}%5D&appsecret_proof={self.proof}"
+        return f"batch=%5B{head}", f"{tail}%2C{head}", end
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -196,18 +204,11 @@ def form_of(caller: Caller, tokens: Sequence[str]) -> bytes:
 
     Source: Graph API, "Batch Requests" and "Secure Graph API Calls", read 2026-11-23.
     """
-    proof = caller.proof
-    head = quote_plus('{"method":"GET","relative_url":"debug_token?input_token=')
-    tail = quote_plus(f'&appsecret_proof={proof}"}}')
-    items = "%2C".join(f"{head}{_quoted_twice(token)}{tail}" for token in tokens)
-    return f"batch=%5B{items}%5D&appsecret_proof={proof}".encode()
-
-
-def _quoted_twice(token: str) -> str:
-    """The token as it stands in a query inside a form; most need no quoting at all."""
-    if token.isascii() and token.isalnum():
-        return token
-    return quote_plus(quote_plus(_bytes(token)))
+    begin, between, end = caller.frame
+    together = "".join(tokens)
+    if not (together.isascii() and together.isalnum()):  # most need no quoting at all
+        tokens = [quote_plus(quote_plus(_bytes(token))) for token in tokens]
+    return f"{begin}{between.join(tokens)}{end}".encode()
 
 
 def _bytes(text: str) -> bytes:

@@ -118,7 +118,7 @@ APP = 'apps: [{id: "1", name: A, secret: s, %s}]'
         (OPERATOR % "heartbeat_url: ftp://x", "operator.heartbeat_url:", "URL"),
         # databases
         ("database: mysql://x/y", "1:11: database:", "not a database we know"),
-        ("database: postgres://x/y", "database:", "did you mean 'postgresql'?"),
+        ("database: postgresq://x/y", "database:", "did you mean 'postgresql'?"),
         ("database: postgresql://x", "database:", "names no database"),
         ("database: postgresql://u:p@s@h/n", "database:", "%40"),
         ("database: postgresql://u:p/w@h/n", "database:", "not a URL"),

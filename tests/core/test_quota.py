@@ -559,13 +559,18 @@ class _Meta:
     [
         pytest.param(None, 50, id="no quota is configured"),
         pytest.param(10_000, UNLIMITED, id="one five times too large"),
-        pytest.param(2000, UNLIMITED, id="the true one"),
     ],
 )
 def test_a_quota_nobody_knew_is_used_well_and_never_up(hourly: int | None, most: int):
     peak, share = _Meta(2000).play(hourly, most, hours=4)
     assert peak < 92
     assert share > 0.75
+
+
+def test_the_true_quota_is_used_whole_and_never_overdrawn():
+    peak, share = _Meta(2000).play(2000, UNLIMITED, hours=4)
+    assert peak <= 100
+    assert share > 0.95
 
 
 def test_a_quota_below_the_true_one_is_used_without_any_pause():
