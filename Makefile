@@ -49,12 +49,18 @@ mails: $(VENV)/.dev ## write the golden letters anew; review the difference
 docs: $(VENV)/.dev ## write what the docs repeat of the code: commands, answers, a letter
 	@$(BIN)/python -m tests.rewrite_docs
 
-bench: $(VENV)/.dev ## benchmarks: ratios in one run
-	@$(BIN)/python benchmarks/run.py
+$(VENV)/.bench: requirements-bench.lock $(VENV)/.dev
+	@echo "adding the contenders of the benchmarks to $(VENV)"
+	@$(PIP) install --require-hashes -r requirements-bench.lock
+	@touch $@
+
+bench: $(VENV)/.bench ## benchmarks: ratios in one run; BENCH="speed latency" selects
+	@$(BIN)/python benchmarks/run.py $(BENCH)
 
 lock: ## resolve the requirements anew (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -p 3.11 pyproject.toml --extra postgres --group build -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -p 3.11 pyproject.toml --extra postgres --group build --group dev -c requirements.lock -o requirements-dev.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -p 3.11 pyproject.toml --extra postgres --group build --group bench -c requirements-dev.lock -o requirements-bench.lock
 
 clean: ## remove everything that was made
 	rm -rf $(VENV) demo-out .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -50,7 +50,7 @@ def quota_of(
 
 def quota_words(quota: Mapping[str, Any], usage: int | None) -> str:
     """The same in a line."""
-    parts = []
+    parts: list[str] = []
     if quota["full_sweep_seconds"] is not None:
         parts.append(f"full sweep {span(quota['full_sweep_seconds'])}")
     if quota["oldest_look_seconds"] is not None:
@@ -74,7 +74,7 @@ def quota_words(quota: Mapping[str, Any], usage: int | None) -> str:
 def span(seconds: float) -> str:
     """A length of time in its two largest units: `3 h 10 m`."""
     left = max(round(seconds), 0)
-    parts = []
+    parts: list[str] = []
     for size, name in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
         count, left = divmod(left, size)
         if count or (name == "s" and not parts):

@@ -228,7 +228,6 @@ def _print_status(state: dict[str, Any]) -> None:
         f"outbox: {box['waiting']} waiting, {box['sent']} sent, "
         f"{box['refused']} refused, {box['held']} held, {box['dropped']} dropped"
     )
-    daemon = state["daemon"]
     for replica in state["replicas"]:
         out.print(f"daemon: last seen {replica['seen_at']} ({replica['instance']})")
     for app in state["apps"]:

@@ -307,7 +307,7 @@ class Desks:
         *,
         forced: bool,
     ) -> Self:
-        """Open a desk for each of these apps; a resting one stays closed unless forced."""
+        """Open a desk for each app; a resting one stays closed unless forced."""
         states = await store.apps.states(app_ids)
         now = clock()
         desks = {}

@@ -220,9 +220,10 @@ class Checker:
             raise sweep.trouble
         await desks.close()
         tally.unasked = desks.unasked()
-        for app_id in desks.touched():
+        touched = list(desks.touched())
+        for app_id in touched:
             await self._app_mismatch(app_id)
-        if tally.looked or tally.superseded or desks.touched():
+        if tally.looked or tally.superseded or touched:
             self._log_done(tally, started_at)
         return tally
 

@@ -1,7 +1,12 @@
 """The doors to the database, whichever it is, and the owner of its schema."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,19 +90,17 @@ def _parsed(url: str) -> URL:
     scheme, colon, rest = url.partition("://")
     if scheme == "postgres":  # as many hosts write it, and SQLAlchemy does not
         url = f"postgresql{colon}{rest}"
-    try:
+    with suppress(ArgumentError):
         parsed = make_url(url)
         kind = parsed.get_backend_name()
-    except ArgumentError:
-        kind = None
-    if kind == "sqlite":
-        sqlite.path_of(parsed)
-    elif kind != POSTGRESQL:
-        raise ConfigurationError(
-            "database: not a database URL, such as sqlite:///monitor.db "
-            "or postgresql://user@host/name"
-        )
-    return parsed
+        if kind == "sqlite":
+            sqlite.path_of(parsed)
+        if kind in {"sqlite", POSTGRESQL}:
+            return parsed
+    raise ConfigurationError(
+        "database: not a database URL, such as sqlite:///monitor.db "
+        "or postgresql://user@host/name"
+    )
 
 
 def check_url(url: str) -> None:

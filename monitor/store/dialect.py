@@ -7,7 +7,7 @@ from msgspec import json
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Select,
+    ColumnElement,
     Subquery,
     Table,
     Text,
@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
 
 from monitor.store.transactions import POSTGRESQL
 
@@ -61,7 +62,7 @@ WHOLE: Final = BigInteger()
 WORDS: Final = Text()
 
 
-def given(dialect: str, **columns: BigInteger | Text) -> Subquery:
+def given(dialect: str, **columns: TypeEngine[Any]) -> Subquery:
     """Rows as one parameter, whatever their number: a table to join and select from.
 
     A thousand parameters of their own cost more than the statement. The parameter is
@@ -71,11 +72,10 @@ def given(dialect: str, **columns: BigInteger | Text) -> Subquery:
         row = func.json_array_elements(
             cast(bindparam(ROWS, type_=Text), JSON)
         ).column_valued("row")
-        parts = [
-            cast(row.op("->>")(place), kind) if isinstance(kind, BigInteger)
-            else type_coerce(row.op("->>")(place), kind)
+        parts: list[ColumnElement[Any]] = [
+            cast(row.op("->>")(place), kind)
             for place, kind in enumerate(columns.values())
-        ]  # fmt: skip
+        ]
     else:
         value = func.json_each(bindparam(ROWS)).table_valued("value").c.value
         parts = [
@@ -83,8 +83,7 @@ def given(dialect: str, **columns: BigInteger | Text) -> Subquery:
             for place, kind in enumerate(columns.values())
         ]
     named = [part.label(name) for part, name in zip(parts, columns, strict=True)]
-    query: Select[Any] = select(*named)
-    return query.subquery("given")
+    return select(*named).subquery("given")
 
 
 def pack(rows: Sequence[Sequence[Any]]) -> str:

@@ -200,7 +200,9 @@ async def _fetch(
     connection: AsyncConnection, row_ids: Sequence[int]
 ) -> Sequence[AnyRow]:
     values = {ROWS: pack_ids(row_ids)}
-    return (await connection.execute(_ROWS.on(connection), values)).all()
+    result = await connection.execute(_ROWS.on(connection), values)
+    rows: Sequence[AnyRow] = result.all()
+    return rows
 
 
 async def _judge_rows(

@@ -1,11 +1,11 @@
 """Tokens at rest: nothing pends, so the same words again need no judgement.
 
 A token is at rest when its last look could tell, nothing is suspected, no incident is
-open and it is trusted: only then `health.heard` is set, and whatever changes that clears
-it. If Meta then says word for word what it said last, and the instant has not come at
-which time alone changes the verdict, everything but dates stays as it is: the words need
-not even be read, and one statement moves the dates of a whole group. The rules are part
-of the print, so under other rules nobody is at rest.
+open and it is trusted: only then `health.heard` is set, and whatever changes that
+clears it. If Meta then says word for word what it said last, and the instant has not
+come at which time alone changes the verdict, everything but dates stays as it is: the
+words need not even be read, and one statement moves the dates of a whole group. The
+rules are part of the print, so under other rules nobody is at rest.
 """
 
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ UPDATE health SET
 WHERE token_row = ?2 AND fence = ?3 AND heard = ?4 AND last_checked_at <= ?1
     AND (judge_at IS NULL OR judge_at > ?5)
 """
-"""The same a row: SQLite runs a thousand of them faster than one that takes JSON apart."""
+"""The same for a row: SQLite runs a thousand of them faster than one with JSON."""
 
 
 def _stands(dialect: str) -> Select[Any]:

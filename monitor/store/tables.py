@@ -35,7 +35,9 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(
-        self, value: datetime | None, dialect: Dialect
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
     ) -> int | None:
         """To the database; naive instants are refused."""
         if value is None:
@@ -45,7 +47,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return microseconds(value)
 
     def process_result_value(
-        self, value: int | None, dialect: Dialect
+        self,
+        value: int | None,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
     ) -> datetime | None:
         """From the database, always aware and in UTC."""
         return None if value is None else instant(value)

@@ -26,6 +26,8 @@ mail:
 operator: {email: [not-an-address]}
 """
 
+_STATE = "SELECT id, version, severity FROM tokens JOIN health ON token_row = row_id"
+
 
 def line(place: Place, *words: object, code: int) -> str:
     """What a command that fails says: one line, on standard error only."""
@@ -78,11 +80,11 @@ def test_a_missing_or_damaged_key_is_named(fresh: Place) -> None:
 def test_another_key_is_refused_before_anything_is_written(place: Place) -> None:
     other = monitor(place.folder, "keys", "new").stdout
     place.key.write_text(other)
-    before = place.query("SELECT id, version, severity FROM tokens JOIN health ON token_row = row_id")
+    before = place.query(_STATE)
     said = line(place, "check", code=78)
     assert "key" in said
     assert other.strip() not in said
-    assert place.query("SELECT id, version, severity FROM tokens JOIN health ON token_row = row_id") == before
+    assert place.query(_STATE) == before
 
 
 def test_a_directory_is_no_database(fresh: Place) -> None:

@@ -12,6 +12,11 @@ from tests.whole.tools import APP, Place
 HEADER = "id,token,app_id,owner_email"
 MANY = 20_000
 
+_DUE = (
+    "SELECT id, version, next_check_at FROM tokens "
+    "JOIN health ON token_row = row_id ORDER BY id"
+)
+
 
 def row(number: int, mark: str = "one") -> str:
     return f"t-{number},EAA{mark}{number},{APP},owner-{number}@bakery.example"
@@ -28,10 +33,10 @@ def test_many_rows_come_in_at_once_and_again_change_nothing(fresh: Place) -> Non
         f"{MANY} tokens: {MANY} added, 0 with a new secret, 0 changed, 0 unchanged\n"
     )
     assert f"importing: 10000 of {MANY}" in done.stderr
-    before = fresh.query("SELECT id, version, next_check_at FROM tokens JOIN health ON token_row = row_id ORDER BY id")
+    before = fresh.query(_DUE)
     done = fresh.run("tokens", "import", "many.csv")
     assert f"0 changed, {MANY} unchanged" in done.stdout
-    after = fresh.query("SELECT id, version, next_check_at FROM tokens JOIN health ON token_row = row_id ORDER BY id")
+    after = fresh.query(_DUE)
     assert after == before
 
 

@@ -144,7 +144,10 @@ def test_plain_mail_stays_here_or_is_allowed(loaded, mail):
         ("sqlite:////srv/my.db", "sqlite:////srv/my.db"),
         ("postgresql://u:p%40ss@h:5432/n", "postgresql://u:p%40ss@h:5432/n"),
         ("postgresql:///n?host=/run/pg", "postgresql:///n?host=/run/pg"),
-        ("postgres://u@h/n?sslmode=verify-full", "postgres://u@h/n?sslmode=verify-full"),
+        (
+            "postgres://u@h/n?sslmode=verify-full",
+            "postgres://u@h/n?sslmode=verify-full",
+        ),
     ],
 )
 def test_databases(loaded, folder, written, meant):

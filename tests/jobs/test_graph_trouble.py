@@ -1,7 +1,6 @@
 """Trouble at Graph, with the caller, or with one row: nobody's token is blamed."""
 
 from datetime import timedelta
-from random import Random
 
 import pytest
 from sqlalchemy import text, update
@@ -202,7 +201,7 @@ class LostCourt(Court):
 
 
 def preside(home: House, court: type[Court]) -> None:
-    home.checker._court = court(home.charter, home.clock, Random(7))
+    home.checker._court = court(home.charter, home.clock)
 
 
 async def test_a_token_we_cannot_judge_spoils_no_other(house: Builder) -> None:

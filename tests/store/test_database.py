@@ -126,7 +126,7 @@ async def test_a_naive_instant_is_refused(store: Store) -> None:
 
 
 async def test_nothing_can_be_written_through_a_reader(store: Store) -> None:
-    with pytest.raises(UnavailableError, match="read-?only"):
+    with pytest.raises(UnavailableError, match=r"read-?only"):
         async with store.database.read() as connection:
             await connection.execute(insert(marks).values(name="here"))
 

@@ -192,9 +192,9 @@ async def test_one_letter_a_reader_product_role_and_copy(store: Store) -> None:
 async def test_group_wait_is_kept_and_what_waits_only_for_its_group_leaves_with_it(
     store: Store,
 ) -> None:
-    for name, due in (("i1", 2 * MINUTE), ("i2", 4 * MINUTE)):
+    for name, ahead in (("i1", 2 * MINUTE), ("i2", 4 * MINUTE)):
         await an_incident(store, name)
-        await plan(store, an_entry(name, due_at=NOW + due))
+        await plan(store, an_entry(name, due_at=NOW + ahead))
     await an_incident(store, "i3")
     await plan(store, an_entry("i3", to=BOB, due_at=NOW + 4 * MINUTE))
     almost = NOW + 2 * MINUTE - timedelta(microseconds=1)

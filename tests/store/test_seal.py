@@ -97,7 +97,7 @@ async def everything_in(store: Store, folder: Path) -> bytes:
         for table in metadata.sorted_tables:
             dumped += await rows(store, f'SELECT "{table.name}"::text FROM {table}')  # noqa: S608
         return repr(dumped).encode()
-    files = [path for path in folder.iterdir() if path.is_file()]
+    files = [path for path in folder.iterdir() if path.is_file()]  # noqa: ASYNC240
     assert {"monitor.db", "monitor.db-wal"} <= {path.name for path in files}
     return b"".join(path.read_bytes() for path in files)
 

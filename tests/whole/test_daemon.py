@@ -20,6 +20,7 @@ from tests.whole.tools import (
 LINES = 4
 """Letters under way at once: so many may be in the ack window at a kill."""
 OWNERS = 40
+_FAR = "SELECT severity FROM tokens JOIN health ON token_row = row_id WHERE id = 'far'"
 
 
 def fleet(token_id: str, more: str) -> str:
@@ -137,7 +138,7 @@ def test_a_running_daemon_shares_its_database_and_reloads(
             process.send_signal(signal.SIGHUP)
             until(lambda: place.events("policy.applied"), "the new policy")
             assert len(served.calls()) == calls, "judged again without asking"
-            severity = "SELECT severity FROM tokens JOIN health ON token_row = row_id WHERE id = 'far'"
+            severity = _FAR
             assert place.query(severity) == [("warning",)]
             until(lambda: len(post.received) == 2, "the letter of the new policy")
             assert post.received[1].envelope_to == ("bob@harbour.example",)

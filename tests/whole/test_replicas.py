@@ -27,7 +27,7 @@ from tests.whole.fleet import (
     settled,
     wake,
 )
-from tests.whole.tools import Graph, graph, plan, scenario, until
+from tests.whole.tools import Graph, Process, graph, plan, scenario, until
 
 SOAK = bool(os.environ.get("SOAK"))
 TOKENS = 10_000 if SOAK else 1_000
@@ -107,7 +107,7 @@ def test_replicas_that_are_killed_and_frozen_lose_and_double_nothing(
         place = place_on(tmp_path, postgres_url, served, post.port)
         place.run("tokens", "import", served.inventory)
         with fleet(place) as replicas:
-            frozen = [None, None]
+            frozen: list[Process | None] = []
             for turn in range(rounds):
                 replicas.kill_one(random)
                 if turn % 3 == 0:
@@ -122,13 +122,13 @@ def test_replicas_that_are_killed_and_frozen_lose_and_double_nothing(
             everybody_is_told(postgres_url, post)
             doubles = double_checks(served, NEAR)
             assert doubles == [], (len(doubles), doubles[:5])
-        nothing_lost_or_doubled(postgres_url, post, len(replicas.kills))
+        nothing_lost_or_doubled(postgres_url, post, replicas.kills)
 
 
 def test_without_the_fence_the_test_of_double_checks_goes_red(
     tmp_path: Path, post: Mailbox, postgres_url: str
 ) -> None:
-    """The positive control: a frozen replica that does not notice asks when it wakes."""
+    """The positive control: who does not notice that he was frozen asks again."""
     random = Random(7)
     with graph(tmp_path / "graph", plot()) as served:
         place = place_on(tmp_path, postgres_url, served, post.port)
