@@ -656,3 +656,15 @@ def test_any_text_is_rows_or_faults_and_never_an_exception(
             assert each.column >= 1
         else:
             assert each.id.encode()
+
+
+def test_of_many_ids_every_repetition_is_found() -> None:
+    names = [f"token-{n}" for n in range(3_000)]
+    lines = ["id,token,app_id,owner_email\n"]
+    lines += [f"{name},EAAB{name},1,ann@bakery.example\n" for name in names]
+    assert all(isinstance(each, Row) for each in parse(lines, ["1"], jsonl=False))
+    again = [*lines, *lines[1::500]]
+    faults = [p for p in parse(again, ["1"], jsonl=False) if isinstance(p, Fault)]
+    assert [fault.text for fault in faults] == [
+        f"id: 'token-{n}' stands in line {n + 2} already" for n in range(0, 3_000, 500)
+    ]
