@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from monitor.jobs.callers import Desks
 from monitor.store.claims import Claim, Claims, Taken
 
-CHUNK: Final = 1000
+CHUNK: Final = 2000
 """How many tokens are claimed at a time."""
 
 
