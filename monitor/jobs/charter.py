@@ -47,6 +47,9 @@ class Charter:
     breath: timedelta = timedelta(seconds=0.5)
     """The wait before the one more try of a call that failed in passing."""
 
+    patience: tuple[float, ...] = (0.5, 1, 2, 4, 8, 10)
+    """Seconds between tries to write what is known, while the database is gone."""
+
     def rule(
         self, expected: Expected, labels: Mapping[str, str], observation: Observation
     ) -> Rule:

@@ -363,6 +363,7 @@ class Checker:
                 await patiently(
                     partial(self._record, group, tally),
                     "looks",
+                    self._charter.patience,
                     lambda: sweep.trouble is not None,
                 )
             except UnavailableError as error:

@@ -270,6 +270,7 @@ class Courier:
                 complaint=complaint,
             ),
             "delivery",
+            self._charter.patience,
         )
         log.info(
             "delivery.attempted",

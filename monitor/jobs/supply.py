@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -9,6 +10,7 @@ from typing import Final, Protocol
 from monitor.jobs.callers import Desks
 from monitor.store.claims import Claim, Claims, Taken
 
+_STEP: Final = timedelta(seconds=1)
 CHUNK: Final = 2000
 """How many tokens are claimed at a time."""
 
@@ -160,8 +162,8 @@ async def _in_turn(
 async def _wait_until(
     until: datetime, clock: Callable[[], datetime], stopping: asyncio.Event
 ) -> None:
-    left = max((until - clock()).total_seconds(), 0.05)
-    try:
-        await asyncio.wait_for(stopping.wait(), left)
-    except TimeoutError:
-        return
+    """Wait by the clock, in steps: it may be moved, and machines sleep."""
+    while not stopping.is_set() and (left := until - clock()) > timedelta():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(left, _STEP).total_seconds()):
+                await stopping.wait()

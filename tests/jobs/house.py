@@ -176,7 +176,7 @@ class Builder:
             },
             operators=(OPS,),
             mail_domain="acme.example",
-            **{"workers": 2, "breath": timedelta(), **charter},
+            **{"workers": 2, "breath": timedelta(), "patience": (0.0,), **charter},
         )
         await self.store.inventory.import_rows(map(row_of, plans), self.clock())
         return self.wire(graph, mailbox, wishes, plans)
