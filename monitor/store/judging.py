@@ -52,8 +52,7 @@ class Unread(Struct, gc=False, eq=False):
 Looked: TypeAlias = Look | Unread
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A token as it really stands inside the recording transaction."""
 
     row_id: int
@@ -71,8 +70,7 @@ class Record:
     incident: Incident | None
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """What was decided about a record."""
 
     rule: Rule

@@ -17,6 +17,7 @@ from monitor.store.judging import Court, Looked, Record, Recorded, Unread
 from monitor.store.rest import confirm
 from monitor.store.tables import health, incidents, introspections, tokens
 from monitor.store.transactions import AnyRow, Database
+from monitor.store.waiters import lock_tokens
 
 _Held: TypeAlias = Mapping[int, tuple[Claim, Looked]]
 
@@ -34,6 +35,8 @@ def _rows(dialect: str) -> Select[Any]:
             tokens.c.profile_id,
             tokens.c.labels,
             tokens.c.version,
+            health.c.fence,
+            health.c.last_checked_at,
             introspections.c.known,
             health.c.life_seen_at,
             health.c.verified_at,
@@ -62,19 +65,7 @@ def _rows(dialect: str) -> Select[Any]:
     )
 
 
-def _locked(dialect: str) -> Select[Any]:
-    """Lock tokens by their rows: nobody else changes them, or their incidents."""
-    rows = given(dialect, row=WHOLE)
-    return (
-        select(health.c.token_row, health.c.fence, health.c.last_checked_at)
-        .where(health.c.token_row.in_(select(rows.c.row)))
-        .order_by(health.c.token_row)
-        .with_for_update()
-    )
-
-
 _ROWS: Final = ByDialect(_rows)
-_LOCKED: Final = ByDialect(_locked)
 _ALL: Final = (
     select(health.c.token_row)
     .where(health.c.token_row > bindparam("after"))
@@ -161,15 +152,20 @@ async def _judge_looks(
     recorded: Recorded,
     now: datetime,
 ) -> None:
-    standing = await _standing(connection, looked)
-    recorded.superseded = [
-        claim.id for row_id, (claim, _) in looked.items() if row_id not in standing
-    ]
-    if not standing:
-        return
+    """Judge those nobody took over, whose secret stands, and not looked at later.
+
+    They are locked first and read after: what is read then nobody else changes.
+    """
+    row_ids = sorted(looked)
+    await lock_tokens(connection, row_ids)
     group = Group(now, court.print)
-    for row in await _fetch(connection, standing):
-        look = looked[row.token_row][1]
+    left = dict(looked)
+    for row in await _fetch(connection, row_ids):
+        claim, look = looked[row.token_row]
+        checked = row.last_checked_at
+        if row.fence != claim.fence or (checked and checked > look.asked_at):
+            continue
+        del left[row.token_row]
         heard = None
         if isinstance(look, Unread):
             heard, look = look.print, look.read()
@@ -177,23 +173,8 @@ async def _judge_looks(
         judgement = court.judge(record, look)
         group.add(record, look, judgement, row.version, heard)
         recorded.judged.append((record, judgement))
+    recorded.superseded = [claim.id for claim, _ in left.values()]
     await group.flush(connection, court.plan)
-
-
-async def _standing(connection: AsyncConnection, looked: _Held) -> list[int]:
-    """Those nobody took over, whose secret was not replaced, and not looked at later.
-
-    They are locked first and read after: what is read then nobody else changes.
-    """
-    rows = await connection.execute(
-        _LOCKED.on(connection), {ROWS: pack_ids(sorted(looked))}
-    )
-    standing = []
-    for row_id, fence, checked in rows:
-        claim, look = looked[row_id]
-        if fence == claim.fence and (checked is None or checked <= look.asked_at):
-            standing.append(row_id)
-    return standing
 
 
 async def _fetch(

@@ -112,9 +112,7 @@ async def confirm(
     if not rows:
         return []
     if connection.dialect.name == POSTGRESQL:
-        told = [
-            (row, fence, heard, at, share) for at, share, row, fence, heard, _ in rows
-        ]
+        told = [(row, fence, heard, at) for at, row, fence, heard, _ in rows]
         values = {ROWS: pack(told), "now": until}
         found = set((await connection.scalars(_CONFIRM, values)).all())
         return [claim for claim in claims if claim.row_id in found]

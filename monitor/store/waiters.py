@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Item, Passage, Role
@@ -19,6 +19,7 @@ from monitor.store.codec import (
     decode_labels,
     split_list,
 )
+from monitor.store.dialect import ROWS, WHOLE, given, pack_ids
 from monitor.store.tables import (
     apps,
     health,
@@ -182,13 +183,23 @@ async def lock_tokens(
     """
     rows = sorted({row for row in token_rows if row is not None})
     if rows and connection.dialect.name == POSTGRESQL:
-        await connection.execute(
-            select(health.c.token_row)
-            .where(health.c.token_row.in_(rows))
-            .order_by(health.c.token_row)
-            .with_for_update()
-        )
+        await connection.execute(_LOCK, {ROWS: pack_ids(rows)})
     return rows
+
+
+def _lock() -> Select[Any]:
+    rows = given(POSTGRESQL, row=WHOLE)
+    locked = (
+        select(health.c.token_row)
+        .where(health.c.token_row.in_(select(rows.c.row)))
+        .order_by(health.c.token_row)
+        .with_for_update()
+        .subquery("locked")
+    )
+    return select(func.count()).select_from(locked)
+
+
+_LOCK: Final = _lock()
 
 
 def copies(waiters: Sequence[Waiter]) -> tuple[str, ...]:
