@@ -5,10 +5,9 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
-from monitor.core.incident import MOST_REMINDERS, Incident, leads_of
+from monitor.core.incident import MOST_REMINDERS, Incident
 from monitor.core.observation import Observation
 from monitor.core.policy import Rule
-from monitor.core.tokens import Code
 
 _SHORTEST: Final = timedelta(seconds=1)
 _LAST_DAY: Final = timedelta(hours=24)
@@ -71,12 +70,15 @@ def look_every(observation: Observation, rule: Rule, at: datetime) -> timedelta:
     quarter within its last day; but never less than `retry_every` or five minutes,
     and never more than `check_every`.
     """
-    ahead = [(end - at, leads) for end, leads in _dates(observation, rule) if end > at]
     parts = 1
-    if any(left <= _widest(leads) for left, leads in ahead):
-        parts = 2
-    if any(left <= _LAST_DAY for left, _ in ahead):
-        parts = 4
+    for end, leads in _dates(observation, rule):
+        left = end - at
+        if left <= timedelta():
+            continue
+        if left <= _LAST_DAY:
+            parts = 4
+        elif left <= _widest(leads):
+            parts = max(parts, 2)
     least = max(rule.retry_every, _OFTEN_ENOUGH)
     return min(rule.check_every, max(rule.check_every / parts, least))
 
@@ -118,19 +120,21 @@ def next_turn(observation: Observation, rule: Rule, after: datetime) -> datetime
 
 def _dates(
     observation: Observation, rule: Rule
-) -> Iterator[tuple[datetime, tuple[timedelta, ...]]]:
+) -> tuple[tuple[datetime, tuple[timedelta, ...]], ...]:
     """The dates of a living token, past ones too, each with its lead times."""
     known = observation.known
     if known is None or not known.alive:
-        return
-    if known.expires_at is not None:
-        yield known.expires_at, leads_of(Code.EXPIRING, rule)
-    if known.data_access_expires_at is not None:
-        yield known.data_access_expires_at, leads_of(Code.DATA_ACCESS_EXPIRING, rule)
+        return ()
+    dates = (
+        (known.expires_at, rule.warn_before),
+        (known.data_access_expires_at, rule.data_access_warn_before),
+    )
+    return tuple([(end, leads) for end, leads in dates if end is not None])
 
 
 def _widest(leads: tuple[timedelta, ...]) -> timedelta:
-    return max(leads, default=timedelta())
+    """The first one: a rule keeps its lead times widest first."""
+    return leads[0] if leads else timedelta()
 
 
 def _first_turn(
@@ -178,11 +182,10 @@ def urgency(
     if incident is not None and incident.closed_at is None:
         return Urgency.RISKY
     at = at or observation.verified_at
-    if at is not None and any(
-        end - at <= max(_widest(leads), _LAST_DAY)
-        for end, leads in _dates(observation, rule)
-    ):
-        return Urgency.RISKY
+    if at is not None:
+        for end, leads in _dates(observation, rule):
+            if end - at <= max(_widest(leads), _LAST_DAY):
+                return Urgency.RISKY
     return Urgency.ROUTINE
 
 

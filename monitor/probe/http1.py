@@ -7,10 +7,11 @@ still holds at that very moment. Replies are parsed by httptools, which is uvico
 
 import asyncio
 import re
+import select
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Self
 
 import httptools
 import httpx
@@ -18,6 +19,10 @@ import httpx
 _LARGEST_HEAD: Final = 64 * 1024
 _MOST_UNREAD: Final = 256 * 1024
 """Bytes of a body that wait to be read before the server has to wait."""
+_ONE_READ: Final = 64 * 1024
+"""Bytes taken from the socket at once; asyncio's own 256 kB are mapped anew each time."""
+_MOST_AROUND: Final = 8
+"""Bytes of chunk sizes and the like for each byte of a body; a chunk of one has five."""
 _NO_LINE: Final = re.compile(rb"[\r\n\x00]")
 _FINAL: Final = 200
 _BODILESS: Final = frozenset({204, 304})
@@ -46,19 +51,17 @@ class Http1Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request whole and read the head of its reply."""
+        whole = _head_of(request) + request.content
         connection = await self._connected(request.url)
-        still: Still | None = request.extensions.get("still")
-        content = request.content
-        head = _head_of(request)
-        if still is not None and not still():
-            raise UnsentError("not sent")
         try:
-            status, headers = await connection.ask(head + content)
+            connection.send(whole, request.extensions.get("still"))
+            status, headers = await connection.head()
+        except UnsentError:
+            raise
         except BaseException:
             self._drop()
             raise
-        stream = _Body(connection)
-        return httpx.Response(status, headers=headers, stream=stream)
+        return httpx.Response(status, headers=headers, stream=_Body(connection))
 
     async def aclose(self) -> None:
         """Let go of the connection."""
@@ -75,39 +78,41 @@ class Http1Transport(httpx.AsyncBaseTransport):
             return connection
         self._drop()
         secure = url.scheme == "https"
-        loop = asyncio.get_running_loop()
+        host = url.raw_host.decode()
         try:
-            _, self._connection = await loop.create_connection(
+            _, self._connection = await asyncio.get_running_loop().create_connection(
                 _Connection,
-                url.host,
+                host,
                 url.port or (443 if secure else 80),
                 ssl=self._tls if secure else None,
-                server_hostname=url.host if secure else None,
+                server_hostname=host if secure else None,
                 happy_eyeballs_delay=_EYEBALLS,
             )
-        except (OSError, ssl.SSLError) as error:
-            raise httpx.ConnectError("no connection") from error
+        except OSError:  # of which ssl.SSLError is one; its text names the host
+            raise httpx.ConnectError("no connection") from None
         return self._connection
 
 
 def _head_of(request: httpx.Request) -> bytes:
     lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
     lines += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
-    if any(_NO_LINE.search(line) for line in lines):
+    if any(map(_NO_LINE.search, lines)):
         raise httpx.LocalProtocolError("a header that is none")
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(asyncio.BufferedProtocol):
     """What arrives on one connection, one reply after the other."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
+        self._buffer = memoryview(bytearray(_ONE_READ))
         self._parser = httptools.HttpResponseParser(self)
+        self._socket = select.poll()
         self._waiter: asyncio.Future[None] | None = None
         self._asking = False
         """Whether a request was written whose reply is not whole yet."""
-        self._error: httpx.TransportError | None = None
+        self._error: tuple[type[httpx.TransportError], str] | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -116,27 +121,44 @@ class _Connection(asyncio.Protocol):
         self._status = 0
         self._pieces: deque[bytes] = deque()
         self._unread = 0
+        self._arrived = 0
+        self._arrived_body = 0
         self._paused = False
         self._whole = False
         self._ends_with_connection = False
 
     @property
     def idle(self) -> bool:
-        """Whether another request may be written."""
-        transport = self._transport
+        """Whether another request may be written.
+
+        The socket itself is asked, too: a server that has hung up, or said something
+        unasked, may have done so after the loop last looked.
+        """
         return (
             not self._asking
             and self._error is None
-            and transport is not None
-            and not transport.is_closing()
+            and self._transport is not None
+            and not self._transport.is_closing()
+            and not self._socket.poll(0)
         )
 
-    async def ask(self, request: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """Write a request; the status and headers of its reply."""
+    def send(self, request: bytes, still: Still | None) -> None:
+        """Write a whole request, if it still may be written.
+
+        Raises:
+            UnsentError: it may not; the connection is as before.
+        """
+        transport = self._transport
+        if self._error is not None or transport is None:
+            raise self._failure()
         self._begin()
+        if still is not None and not still():
+            raise UnsentError("not sent")
+        transport.write(request)
         self._asking = True
-        assert self._transport is not None  # noqa: S101 - connected before
-        self._transport.write(request)
+
+    async def head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """The status and the headers of the reply."""
         while not self._status:
             await self._news()
         return self._status, self._headers
@@ -155,19 +177,24 @@ class _Connection(asyncio.Protocol):
         return piece
 
     def finish(self) -> None:
-        """The reply is of no more interest: keep the connection only if it is whole."""
-        if not self._whole:
+        """The reply is of no more interest.
+
+        The connection is kept only if all of the reply was read and all of the
+        request was sent: a server may answer early.
+        """
+        sent = self._transport and not self._transport.get_write_buffer_size()
+        if not self._whole or self._pieces or not sent:
             self.close()
 
     def close(self) -> None:
         """Hang up."""
-        self._fail(httpx.ReadError("closed"))
+        self._fail(httpx.ReadError, "closed")
         if self._transport is not None:
             self._transport.abort()
 
     async def _news(self) -> None:
         if self._error is not None:
-            raise self._error
+            raise self._failure()
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -178,33 +205,44 @@ class _Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _fail(self, error: httpx.TransportError) -> None:
+    def _fail(self, kind: type[httpx.TransportError], text: str) -> None:
         if self._error is None:
-            self._error = error
+            self._error = kind, text
         self._wake()
+
+    def _failure(self) -> httpx.TransportError:
+        kind, text = self._error or (httpx.ReadError, "closed")
+        return kind(text)
+
+    def _refuse(self, text: str) -> None:
+        self._fail(httpx.RemoteProtocolError, text)
+        self.close()
 
     # --- asyncio's calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
+            number = transport.get_extra_info("socket").fileno()
+            self._socket.register(number, select.POLLIN)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         if not self._asking:
             # Nobody asked: whatever this is, it answers no question of ours.
-            self.close()
+            self._refuse("a reply nobody asked for")
             return
-        if not self._status:
-            self._head_size += len(data)
+        self._arrived += nbytes
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._buffer[:nbytes])
         except httptools.HttpParserError:
-            self._fail(httpx.RemoteProtocolError("not HTTP"))
-            self.close()
+            self._refuse("not HTTP")
             return
-        if not self._status and self._head_size > _LARGEST_HEAD:
-            self._fail(httpx.RemoteProtocolError("an endless head"))
-            self.close()
+        around = self._arrived - self._arrived_body
+        if around > _LARGEST_HEAD + _MOST_AROUND * self._arrived_body:
+            self._refuse("endless, but no body")
             return
         self._wake()
 
@@ -212,20 +250,23 @@ class _Connection(asyncio.Protocol):
         if self._asking and exc is None and self._ends_with_connection:
             self._whole = True
             self._asking = False
-            self._wake()
-        elif exc is not None:
-            self._fail(httpx.ReadError("the connection was lost"))
+        if exc is not None:
+            self._fail(httpx.ReadError, "the connection was lost")
         else:
-            self._fail(httpx.RemoteProtocolError("the server hung up"))
+            self._fail(httpx.RemoteProtocolError, "the server hung up")
 
-    # --- httptools' calls
+    # --- httptools' calls; what they raise is an HttpParserError to us
 
     def on_message_begin(self) -> None:
         if self._whole:
             raise ValueError("a reply nobody asked for")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        self._head_size += len(name) + len(value)
+        if self._head_size > _LARGEST_HEAD:
+            raise ValueError("an endless head")
+        if not self._status:  # else it stands behind the body, where nobody looks
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -243,6 +284,7 @@ class _Connection(asyncio.Protocol):
     def on_body(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self._unread += len(piece)
+        self._arrived_body += len(piece)
         if self._unread > _MOST_UNREAD and not self._paused and self._transport:
             self._paused = True
             self._transport.pause_reading()
@@ -262,9 +304,14 @@ class _Body(httpx.AsyncByteStream):
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while piece := await self._connection.read():
-            yield piece
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await self._connection.read()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
     async def aclose(self) -> None:
         self._connection.finish()

@@ -197,7 +197,7 @@ def test_each_date_has_its_own_lead_times():
     assert _every(9 * DAY, None, warn_before=(10 * DAY,)) == 3 * HOUR
     assert _every(None, 9 * DAY, warn_before=(10 * DAY,)) == 3 * HOUR
     assert _every(None, 9 * DAY, data_access_warn_before=(8 * DAY,)) == 6 * HOUR
-    assert _every(9 * DAY, None, warn_before=(HOUR, 10 * DAY)) == 3 * HOUR
+    assert _every(9 * DAY, None, warn_before=(10 * DAY, HOUR)) == 3 * HOUR
 
 
 def test_the_last_day_counts_without_any_lead_time():

@@ -15,7 +15,7 @@ import pytest
 
 from monitor.app import clock
 from monitor.sandbox.mailbox import Mailbox
-from tests.postgres import OwnServer, Server, own_server
+from tests.postgres import OwnServer, Server, none_found, own_server
 from tests.whole.fleet import (
     LEASE,
     double_checks,
@@ -157,7 +157,7 @@ def test_a_database_that_crashes_in_the_middle_costs_lateness_only(
     stops, shots = (10, 20) if SOAK else (2, 4)
     with own_server("fsync=on") as server, graph(tmp_path / "graph", plot()) as served:
         if server is None:
-            pytest.skip("no PostgreSQL was found")
+            none_found()
         url = server.create("monitor")
         place = place_on(tmp_path, url, served, post.port)
         place.run("tokens", "import", served.inventory)
