@@ -8,7 +8,8 @@ from msgspec import Struct
 from monitor.core.tokens import Answer
 from monitor.probe.interpret import OK, interpret
 
-_USUAL: Final = '{"data"'
+_USUAL: Final = ('{"data":{', '{"data": {')
+_BLANK: Final = blake2b(digest_size=8)
 
 
 class Heard(Struct, gc=False, eq=False):
@@ -39,7 +40,9 @@ def told(answer: Answer) -> Heard:
 
 def print_of(words: str) -> int:
     """A number of 63 bits that only the same words have."""
-    return int.from_bytes(blake2b(words.encode(), digest_size=8).digest()) >> 1
+    hashed = _BLANK.copy()
+    hashed.update(words.encode())
+    return int.from_bytes(hashed.digest()) >> 1
 
 
 def heard(status: int, body: str) -> Heard:

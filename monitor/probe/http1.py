@@ -20,9 +20,9 @@ _LARGEST_HEAD: Final = 64 * 1024
 _MOST_UNREAD: Final = 256 * 1024
 """Bytes of a body that wait to be read before the server has to wait."""
 _ONE_READ: Final = 64 * 1024
-"""Bytes taken from the socket at once; asyncio's own 256 kB are mapped anew each time."""
+"""Bytes taken from the socket at once, into the same room each time."""
 _MOST_AROUND: Final = 8
-"""Bytes of chunk sizes and the like for each byte of a body; a chunk of one has five."""
+"""Bytes of chunk sizes and the like for each of a body; around a chunk of one are 5."""
 _NO_LINE: Final = re.compile(rb"[\r\n\x00]")
 _FINAL: Final = 200
 _BODILESS: Final = frozenset({204, 304})
@@ -90,6 +90,9 @@ class Http1Transport(httpx.AsyncBaseTransport):
             )
         except OSError:  # of which ssl.SSLError is one; its text names the host
             raise httpx.ConnectError("no connection") from None
+        if not secure and not self._connection.idle:  # TLS has things to say of its own
+            self._drop()
+            raise httpx.RemoteProtocolError("a reply nobody asked for")
         return self._connection
 
 
@@ -226,7 +229,7 @@ class _Connection(asyncio.BufferedProtocol):
             number = transport.get_extra_info("socket").fileno()
             self._socket.register(number, select.POLLIN)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:

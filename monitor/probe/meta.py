@@ -205,8 +205,7 @@ def form_of(caller: Caller, tokens: Sequence[str]) -> bytes:
     Source: Graph API, "Batch Requests" and "Secure Graph API Calls", read 2026-11-23.
     """
     begin, between, end = caller.frame
-    together = "".join(tokens)
-    if not (together.isascii() and together.isalnum()):  # most need no quoting at all
+    if not _bytes("".join(tokens)).isalnum():  # most need no quoting at all
         tokens = [quote_plus(quote_plus(_bytes(token))) for token in tokens]
     return f"{begin}{between.join(tokens)}{end}".encode()
 

@@ -8,7 +8,7 @@ import zlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 import httpx
 
@@ -18,6 +18,8 @@ from monitor.probe.usage import Headers
 for _name in ("httpx", "httpcore", "hpack"):
     # They log URLs at INFO, and headers at DEBUG. Source: httpx issue 2760.
     logging.getLogger(_name).setLevel(logging.WARNING)
+
+_ENCODING: Final = "content-encoding"
 
 
 class Failure(StrEnum):
@@ -154,18 +156,23 @@ class Wire:
         try:
             if 300 <= response.status_code < 400:  # noqa: PLR2004 - RFC 9110, 15.4
                 return NoReply(Failure.REDIRECT)
-            body = await _read(response, largest)
+            headers = tuple(
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in response.headers.raw
+            )
+            body = await _read(response, headers, largest)
         finally:
             await response.aclose()
-        return Reply(response.status_code, tuple(response.headers.multi_items()), body)
+        return Reply(response.status_code, headers, body)
 
 
-async def _read(response: httpx.Response, largest: int) -> bytes:
+async def _read(response: httpx.Response, headers: Headers, largest: int) -> bytes:
     """The decoded body, never more than `largest` bytes of it in memory.
 
     httpx decodes each piece as a whole, and 64 kB of gzip can hold 64 MB.
     """
-    inflate = _inflater(response.headers.get("content-encoding", ""))
+    encodings = [value for name, value in headers if name.lower() == _ENCODING]
+    inflate = _inflater(",".join(encodings))
     body = bytearray()
     async for piece in response.aiter_raw():
         room = largest + 1 - len(body)

@@ -128,6 +128,8 @@ _AFTER: Final = (
     .select_from(tokens.join(health, health.c.token_row == tokens.c.row_id))
     .where(
         tokens.c.row_id > bindparam("after"),
+        # Said twice: PostgreSQL would read `health` from its beginning each time.
+        health.c.token_row > bindparam("after"),
         tokens.c.app_id == bindparam("app"),
     )
     .order_by(tokens.c.row_id)
