@@ -17,7 +17,7 @@ from monitor.probe.interpret import (
 )
 from monitor.probe.reading import UnreadableError, read_json
 from monitor.probe.rows import Position
-from monitor.probe.usage import Headers
+from monitor.probe.usage import TELLING, Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class BatchReading:
     trouble: Inconclusive | None = None
     """Why the call as a whole failed; then every answer is that."""
     headers: Headers = ()
-    """The headers of all items, each name and value once."""
+    """What the headers of all items say of usage, each name and value once."""
 
     @property
     def answers(self) -> tuple[Answer, ...]:
@@ -85,7 +85,8 @@ def _usual(body: bytes) -> list[_Item | None] | None:
     full = len(items) - items.count(None)
     if body.count(b'"code"') != full or body.count(b'"body"') != full:
         return None
-    if b"\\u" in body and b"\\u" in body.replace(b"\\\\", b""):
+    # An escaped letter of a key begins with `\u00`; one in a text matters not.
+    if b"\\u00" in body and b"\\u00" in body.replace(b"\\\\", b""):
         return None
     return items
 
@@ -96,11 +97,12 @@ def _read_usual(items: list[_Item | None]) -> BatchReading:
         for item in items
     )
     # Most items of a batch bear the same headers: each kind is read once.
-    kinds = {bytes(item.headers) for item in items if item is not None}
+    kinds = dict.fromkeys([bytes(item.headers) for item in items if item is not None])
     headers = dict.fromkeys(
         (header.name, header.value)
-        for kind in sorted(kinds)
+        for kind in kinds
         for header in _HEADERS.decode(kind)
+        if header.name.lower() in TELLING
     )
     return BatchReading(answers, None, tuple(headers))
 
@@ -157,7 +159,7 @@ def _headers(item: object) -> list[tuple[str, str]]:
     return [
         (name, value)
         for name, value in pairs
-        if type(name) is str and type(value) is str
+        if type(name) is str and type(value) is str and name.lower() in TELLING
     ]
 
 

@@ -6,6 +6,7 @@ still holds at that very moment. Replies are parsed by httptools, which is uvico
 """
 
 import asyncio
+import ipaddress
 import re
 import select
 import ssl
@@ -25,6 +26,7 @@ _MOST_AROUND: Final = 8
 """Bytes of chunk sizes and the like for each of a body; around a chunk of one are 5."""
 _NO_LINE: Final = re.compile(rb"[\r\n\x00]")
 _FINAL: Final = 200
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 _BODILESS: Final = frozenset({204, 304})
 _EYEBALLS: Final = 0.25
 """Seconds until the next address is tried beside the first one. Source: RFC 8305."""
@@ -86,7 +88,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
                 url.port or (443 if secure else 80),
                 ssl=self._tls if secure else None,
                 server_hostname=host if secure else None,
-                happy_eyeballs_delay=_EYEBALLS,
+                happy_eyeballs_delay=_eyeballs(host),
             )
         except OSError:  # of which ssl.SSLError is one; its text names the host
             raise httpx.ConnectError("no connection") from None
@@ -94,6 +96,19 @@ class Http1Transport(httpx.AsyncBaseTransport):
             self._drop()
             raise httpx.RemoteProtocolError("a reply nobody asked for")
         return self._connection
+
+
+def _eyeballs(host: str) -> float | None:
+    """No race for an address: it is one, and asyncio may lose a socket in a race.
+
+    Source: CPython 3.11, `asyncio.staggered`: cancelled in its last step, it forgets
+    the socket that won, which then waits for the garbage collector.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return _EYEBALLS
+    return None
 
 
 def _head_of(request: httpx.Request) -> bytes:
@@ -250,6 +265,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        del self._parser, self._buffer  # it refers to us: a cycle, with 64 kB in it
         if self._asking and exc is None and self._ends_with_connection:
             self._whole = True
             self._asking = False
@@ -273,6 +289,8 @@ class _Connection(asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        if self._parser.get_http_version() not in _VERSIONS:
+            raise ValueError("another protocol")
         if status < _FINAL:
             self._headers.clear()
             return

@@ -29,9 +29,10 @@ MAX_BATCH: Final = 50
 _BYTES_AN_ITEM: Final = 32 * 1024
 _BYTES_AROUND: Final = 64 * 1024
 
-_READABLE_AS: Final = {
+_CAUSES: Final = {
     Failure.TOO_LARGE: Cause.UNREADABLE,
     Failure.PROTOCOL: Cause.UNREADABLE,
+    Failure.UNSENT: Cause.TRANSIENT,
 }
 
 
@@ -162,7 +163,7 @@ class MetaWorker:
         form = form_of(caller, tokens)
         reply = await self._wire.post(form, caller.token, largest, still)
         if isinstance(reply, NoReply):
-            cause = _READABLE_AS.get(reply.failure, Cause.UNREACHABLE)
+            cause = _CAUSES.get(reply.failure, Cause.UNREACHABLE)
             trouble = Inconclusive(cause, f"no reply: {reply.failure}")
             heard = (told(trouble),) * len(tokens)
             unsent = reply.failure is Failure.UNSENT

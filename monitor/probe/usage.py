@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from monitor.probe.reading import UnreadableError, read_json
@@ -25,6 +26,10 @@ _USAGE: Final = frozenset(
         "x-fb-ads-insights-throttle",
     }
 )
+_WAIT: Final = "retry-after"
+_SERVED: Final = "facebook-api-version"
+TELLING: Final = _USAGE | {_WAIT, _SERVED}
+"""The names, in lower case, of the headers of an item that tell us anything."""
 _PERCENTS: Final = frozenset(
     {
         "call_count",
@@ -41,6 +46,9 @@ _PERCENTS: Final = frozenset(
 Source: Graph API, "Rate Limits", read 2026-11-23; the old names from clients.
 """
 _FULL: Final = 100
+_LONGEST_KEPT: Final = 4_000
+_LONGEST_DATE: Final = 64
+_Share: TypeAlias = tuple[float | None, timedelta | None]
 _VERSION: Final = re.compile(r"v[0-9]{1,3}\.[0-9]{1,3}")
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
@@ -74,25 +82,38 @@ def read_usage(outer: Headers, inner: Headers = (), *, throttled: bool) -> Usage
 
     Source: Graph API, "Batch Requests" and "Rate Limits", read 2026-11-23.
     """
-    percents: list[float] = []
-    waits: list[timedelta] = []
-    for value in {value for name, value in outer + inner if name.lower() in _USAGE}:
-        for entry in _entries(value):
-            percents += _percents(entry)
-            waits += _waits(entry)
-    server_at = _date(_first(outer, "date"))
+    first: dict[str, str] = {}
+    shares: list[_Share] = []
+    for name, value in outer + inner:
+        known = name.lower()
+        if known in _USAGE:
+            once = len(value) <= _LONGEST_KEPT
+            shares.append(_kept_share(value) if once else _share(value))
+        first.setdefault(known, value)
+    date = next((value for name, value in outer if name.lower() == "date"), "")
+    server_at = _date(date[:_LONGEST_DATE])
     return Usage(
-        max(percents, default=None),
-        max(waits, default=None),
-        _retry_after(_first(outer + inner, "retry-after"), server_at),
+        max((percent for percent, _ in shares if percent is not None), default=None),
+        max((wait for _, wait in shares if wait is not None), default=None),
+        _retry_after(first.get(_WAIT, ""), server_at),
         throttled,
-        _version(_first(outer + inner, "facebook-api-version")),
+        _version(first.get(_SERVED, "")),
         server_at,
     )
 
 
-def _first(headers: Headers, wanted: str) -> str:
-    return next((value for name, value in headers if name.lower() == wanted), "")
+def _share(value: str) -> _Share:
+    """What one usage header says: the highest percentage and the longest wait."""
+    percents: list[float] = []
+    waits: list[timedelta] = []
+    for entry in _entries(value):
+        percents += _percents(entry)
+        waits += _waits(entry)
+    return max(percents, default=None), max(waits, default=None)
+
+
+_kept_share: Final = lru_cache(maxsize=64)(_share)
+"""Call after call says the same; what is kept is bounded in number and length."""
 
 
 def _entries(value: str) -> Iterator[dict[str, object]]:
@@ -157,17 +178,18 @@ def _retry_after(value: str, server_at: datetime | None) -> timedelta | None:
     """
     if _SECONDS.fullmatch(value.strip()):
         return _bounded(int(value))
-    at = _date(value)
+    at = _date(value[:_LONGEST_DATE])
     if at is None or server_at is None:
         return None
     return _bounded(max((at - server_at).total_seconds(), 0))
 
 
+@lru_cache(maxsize=4)
 def _date(value: str) -> datetime | None:
     if not value:
         return None
     try:
-        at = parsedate_to_datetime(value[:64])
+        at = parsedate_to_datetime(value)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -1,15 +1,30 @@
 """Our HTTP/1.1 against servers that do what servers may, and what they must not."""
 
 import asyncio
+import gc
+import socket
 import ssl
+import struct
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from monitor.probe.http1 import Http1Transport, UnsentError
+from monitor.probe.http1 import Http1Transport, UnsentError, _Connection
 from monitor.probe.wire import Failure, NoReply, Reply, Wire
-from tests.probe.server import Server, Writer, answering, reply, serving
+from tests.probe.server import (
+    Server,
+    Writer,
+    answering,
+    certificate,
+    reply,
+    serving,
+)
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 SOON = timedelta(seconds=5)
@@ -152,6 +167,424 @@ async def test_a_large_body_waits_for_its_reader() -> None:
             total += len(piece)
         assert total == len(body)
         await transport.aclose()
+
+
+async def test_a_reply_as_large_as_can_be_may_drip_within_the_timeout() -> None:
+    async def script(writer: Writer) -> None:
+        for byte in reply(b"{}", 200, (("X-Slow", "y" * 20),)):
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.005)
+
+    async with (
+        serving(script) as server,
+        Wire(server.url, SOON, NO_TLS) as wire,
+    ):
+        assert isinstance(await wire.post(b"", "x", 100), Reply)
+
+
+def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(c), c) for c in chunks) + end
+
+
+@pytest.mark.parametrize(
+    ("whole", "body"),
+    [
+        pytest.param(chunked(*[b"x"] * 30_000), b"x" * 30_000, id="tiny chunks"),
+        pytest.param(
+            chunked(b"{}", end=b"0\r\nX-Behind: canary\r\n\r\n"), b"{}", id="trailers"
+        ),
+        pytest.param(
+            reply(b"{}", 200, (("Connection", "Upgrade"), ("Upgrade", "h2c"))),
+            b"{}",
+            id="offers an upgrade",
+        ),
+        pytest.param(
+            reply(b"{}", 200, (("X-Long", "y" * 60_000),)), b"{}", id="a long head"
+        ),
+        pytest.param(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\n{}", b"{}", id="bare"),
+    ],
+)
+async def test_what_servers_may_do_is_read(whole: bytes, body: bytes) -> None:
+    found, server = await twice(whole)
+    assert [each.body for each in found if isinstance(each, Reply)] == [body] * 2
+    assert "canary" not in str([e.headers for e in found if isinstance(e, Reply)])
+    assert server.connections == 1
+
+
+BOTH = b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
+ENDLESS = b"y" * 400_000
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param(
+            (b"HTTP/1.1 200 OK\r\n" + BOTH, b"2\r\n{}\r\n"), id="two framings"
+        ),
+        pytest.param((b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",), id="HTTP/2.0"),
+        pytest.param((b"HTTP/0.9 200 OK\r\nContent-Length: 0\r\n\r\n",), id="HTTP/0.9"),
+        pytest.param(
+            (reply(b"{}", 200, (("X-Long", "y" * 66_000),)),), id="a head too long"
+        ),
+        pytest.param(
+            (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 9_000,),
+            id="endless hints",
+        ),
+        pytest.param(
+            (chunked(b"{}", end=b"0\r\n"), b"X-A: b\r\n" * 50_000),
+            id="endless trailers",
+        ),
+        pytest.param((chunked(end=b"0\r\nX: " + ENDLESS),), id="an endless trailer"),
+        pytest.param((chunked(end=b"2;x=" + ENDLESS),), id="an endless extension"),
+        pytest.param(
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",),
+            id="a length beyond reason",
+        ),
+        pytest.param(
+            (b"HTTP/1.1 200 OK\r\nX-Evil: a\x00b\r\nContent-Length: 0\r\n\r\n",),
+            id="NUL in a header",
+        ),
+    ],
+)
+async def test_what_servers_must_not_do_is_refused_at_once(
+    pieces: tuple[bytes, ...],
+) -> None:
+    async with asyncio.timeout(3):
+        found, server = await twice(*pieces)
+    assert found == [NoReply(Failure.PROTOCOL)] * 2
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("piece", "failure"),
+    [
+        (chunked(b"{}", end=b""), Failure.PROTOCOL),
+        (chunked(b"{}", end=b"5\r\n{"), Failure.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", Failure.PROTOCOL),
+        (b"", Failure.PROTOCOL),
+    ],
+)
+async def test_a_reply_that_is_cut_is_none(piece: bytes, failure: Failure) -> None:
+    async def script(writer: Writer) -> None:
+        writer.write(piece)
+        writer.close()
+
+    async with (
+        serving(script) as server,
+        Wire(server.url, SOON, NO_TLS) as wire,
+    ):
+        assert await wire.post(b"", "x", 100) == NoReply(failure)
+
+
+async def test_a_body_that_ends_in_a_reset_is_not_whole() -> None:
+    """Only an orderly end says that all was said."""
+
+    async def script(writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n{}")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, linger
+        )
+        writer.transport.abort()
+
+    async with (
+        serving(script) as server,
+        Wire(server.url, SOON, NO_TLS) as wire,
+    ):
+        assert await wire.post(b"", "x", 100) == NoReply(Failure.CONNECT)
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[tuple[socket.socket, str]]:
+    """A socket that the test itself serves, step by step."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)  # noqa: FBT003 - its only argument
+        yield listener, f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+async def accepted(listener: socket.socket) -> socket.socket:
+    taken, _ = await asyncio.get_running_loop().sock_accept(listener)
+    return taken
+
+
+async def answered(taken: socket.socket, whole: bytes = OK) -> bytes:
+    loop = asyncio.get_running_loop()
+    seen = await loop.sock_recv(taken, 100_000)
+    await loop.sock_sendall(taken, whole)
+    return seen
+
+
+@pytest.mark.parametrize("unasked", [OK, b"\x00", None], ids=["reply", "NUL", "end"])
+async def test_the_socket_is_asked_before_a_connection_is_used_again(
+    unasked: bytes | None,
+) -> None:
+    """What came after the loop last looked makes it stale, and nothing was sent."""
+    async with (
+        listening() as (listener, url),
+        Wire(url, SOON, NO_TLS) as wire,
+    ):
+        call = asyncio.create_task(wire.post(b"a=1", "x", 100))
+        with await accepted(listener) as first:
+            await answered(first)
+            assert isinstance(await call, Reply)
+            if unasked is None:
+                first.shutdown(socket.SHUT_WR)
+            else:
+                first.send(unasked)
+            call = asyncio.create_task(wire.post(b"a=2", "x", 100))
+            with await accepted(listener) as second:
+                assert (await answered(second)).endswith(b"a=2")
+                assert isinstance(await call, Reply)
+            with suppress(ConnectionResetError):  # for it had more to say
+                assert first.recv(100) == b""
+
+
+async def test_who_answers_before_being_asked_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The words that greet a new connection are no answer, whatever they say."""
+    asked: list[None] = []
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+    async with (
+        listening() as (listener, url),
+        Wire(url, SOON, NO_TLS) as wire,
+    ):
+
+        async def greeted(*args: Any, **options: Any) -> Any:
+            made = await connect(*args, **options)
+            greeter = listener.accept()[0]
+            greeter.sendall(OK)
+            taken.append(greeter)
+            return made
+
+        taken: list[socket.socket] = []
+        monkeypatch.setattr(loop, "create_connection", greeted)
+        found = await wire.post(b"", "x", 100, lambda: asked.append(None) is None)
+        (greeter,) = taken
+        with greeter, suppress(ConnectionResetError):
+            assert greeter.recv(100) == b""
+    assert found == NoReply(Failure.PROTOCOL)
+    assert asked == []
+
+
+async def test_a_reply_that_was_not_read_to_its_end_ends_its_connection() -> None:
+    """Even if it is whole already, and even if the server was made to wait."""
+    for size in (100, 200_000, 300_000):
+        async with (
+            serving(answering(reply(b"x" * size))) as server,
+            Wire(server.url, SOON, NO_TLS) as wire,
+        ):
+            transport = wire._transport
+            request = httpx.Request("POST", server.url, content=b"")
+            response = await transport.handle_async_request(request)
+            for _ in range(20):
+                await asyncio.sleep(0.001)
+            await response.aclose()
+            assert isinstance(await wire.post(b"", "x", 300_000), Reply)
+            assert server.connections == 2
+
+
+async def test_an_answer_to_half_a_question_ends_its_connection() -> None:
+    """A server may answer early; the rest of the request is nobody's question."""
+
+    async with (
+        listening() as (listener, url),
+        Wire(url, SOON, NO_TLS) as wire,
+    ):
+        call = asyncio.create_task(wire.post(b"x" * 30_000_000, "x", 100))
+        with await accepted(listener) as first:
+            await answered(first)
+            assert isinstance(await call, Reply)
+            call = asyncio.create_task(wire.post(b"a=2", "x", 100))
+            with await accepted(listener) as second:
+                assert (await answered(second)).endswith(b"a=2")
+                assert isinstance(await call, Reply)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nConte",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+    ],
+    ids=["nothing", "half a head", "half a body"],
+)
+async def test_who_is_cancelled_hangs_up(said: bytes) -> None:
+    async with (
+        listening() as (listener, url),
+        Wire(url, SOON, NO_TLS) as wire,
+    ):
+        call = asyncio.create_task(wire.post(b"", "x", 100))
+        with await accepted(listener) as first:
+            await answered(first, said)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            loop = asyncio.get_running_loop()
+            assert await loop.sock_recv(first, 100) == b""
+            call = asyncio.create_task(wire.post(b"", "x", 100))
+            with await accepted(listener) as second:
+                await answered(second)
+                assert isinstance(await call, Reply)
+
+
+async def test_who_is_cancelled_while_connecting_leaves_nothing() -> None:
+    async with (
+        listening() as (listener, url),
+        Wire(url, SOON, NO_TLS) as wire,
+    ):
+        for steps in range(6):
+            call = asyncio.create_task(wire.post(b"", "x", 100))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        listener.close()
+        await asyncio.sleep(0)
+        gc.collect()  # a socket left open would warn, and warnings are errors
+
+
+async def test_connections_that_are_gone_are_freed_at_once() -> None:
+    """Each has a buffer, and none waits for the garbage collector with it."""
+    closing = reply(b"{}", 200, (("Connection", "close"),))
+    gc.collect()
+    gc.disable()
+    try:
+        _, server = await twice(closing)
+        assert server.connections == 2
+        await asyncio.sleep(0)
+        left = [each for each in gc.get_objects() if type(each) is _Connection]
+        assert left == []
+    finally:
+        gc.enable()
+
+
+BAD = {
+    "nobody": None,
+    "no HTTP": b"canary\r\n\r\n",
+    "bad header": b"HTTP/1.1 200 OK\r\ncan ary: canary\r\n\r\n",
+    "cut": b"",
+}
+
+
+@pytest.mark.parametrize("said", BAD.values(), ids=BAD)
+async def test_no_exception_says_whom_we_asked_or_what(said: bytes | None) -> None:
+    async def script(writer: Writer) -> None:
+        writer.write(said or b"")
+        writer.close()
+
+    async with serving(script) as server:
+        port = server.url.rpartition(":")[2]
+        if said is None:
+            with socket.create_server(("127.0.0.1", 0)) as unused:
+                port = str(unused.getsockname()[1])
+        url = f"http://127.0.0.1:{port}/canary"
+        request = httpx.Request("POST", url, headers={"A": "canary"}, content=b"canary")
+        transport = Http1Transport(NO_TLS)
+        with pytest.raises(httpx.TransportError) as caught:
+            await transport.handle_async_request(request)
+        await transport.aclose()
+    lines = traceback.format_exception_only(caught.value)
+    shown = "".join(traceback.format_exception(caught.value))
+    said_text = repr(caught.value) + "".join(lines)
+    assert "canary" not in said_text
+    assert port not in said_text
+    assert f"{port}" not in shown
+
+
+# --- TLS
+
+
+def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's and that of a client who trusts it."""
+    file = certificate(tmp_path)
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.load_cert_chain(file)
+    return ours, ssl.create_default_context(cafile=str(file))
+
+
+async def test_a_connection_under_tls_is_kept(tmp_path: Path) -> None:
+    ours, theirs = contexts(tmp_path)
+    may = iter([True, True, False, True])
+    async with (
+        serving(answering(OK), ours) as server,
+        Wire(f"{server.url}/v25.0/", SOON, theirs) as wire,
+    ):
+        found = [await wire.post(b"a=b", "x", 9, lambda: next(may)) for _ in range(4)]
+    assert found[2] == NoReply(Failure.UNSENT)
+    assert sum(isinstance(each, Reply) for each in found) == 3
+    assert (len(server.seen), server.connections) == (3, 1)
+    assert server.seen[0].line == "POST /v25.0/ HTTP/1.1"
+
+
+async def test_a_large_body_under_tls_is_read_and_may_be_too_large(
+    tmp_path: Path,
+) -> None:
+    ours, theirs = contexts(tmp_path)
+    body = b"x" * 3_000_000
+    async with (
+        serving(answering(reply(body)), ours) as server,
+        Wire(server.url, SOON, theirs) as wire,
+    ):
+        found = await wire.post(b"", "x", len(body))
+        assert isinstance(found, Reply)
+        assert found.body == body
+        assert await wire.post(b"", "x", 9) == NoReply(Failure.TOO_LARGE)
+        assert isinstance(await wire.post(b"", "x", len(body)), Reply)
+        assert server.connections == 2
+
+
+async def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
+    """The name is checked, not only who signed; and nobody is asked for leave."""
+    ours, theirs = contexts(tmp_path)
+    asked: list[None] = []
+    async with serving(answering(OK), ours) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        async with Wire(url, SOON, theirs) as wire:
+            found = await wire.post(b"", "x", 9, lambda: asked.append(None) is None)
+    assert found == NoReply(Failure.TLS)
+    assert (server.seen, asked) == ([], [])
+
+
+async def test_a_connection_under_tls_that_ended_while_idle_is_made_anew(
+    tmp_path: Path,
+) -> None:
+    async def script(writer: Writer) -> None:
+        writer.write(OK)
+        await writer.drain()
+        writer.close()
+
+    ours, theirs = contexts(tmp_path)
+    async with (
+        serving(script, ours) as server,
+        Wire(server.url, SOON, theirs) as wire,
+    ):
+        for _ in range(3):
+            assert isinstance(await wire.post(b"", "x", 9), Reply)
+            await asyncio.sleep(0.05)
+        assert server.connections == 3
+
+
+async def test_plain_words_where_tls_is_due_are_a_failure_of_tls() -> None:
+    async with serving(answering(OK)) as server:
+        url = server.url.replace("http:", "https:")
+        async with Wire(url, SOON, ssl.create_default_context()) as wire:
+
+            async def hear() -> Reply | NoReply:
+                return await wire.post(b"", "x", 9)
+
+            found = await asyncio.wait_for(hear(), 10)
+    assert found in (NoReply(Failure.TLS), NoReply(Failure.TIMEOUT))
+    assert server.seen == []
 
 
 # --- the fence

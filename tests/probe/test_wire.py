@@ -22,7 +22,14 @@ from monitor.probe.wire import (
     check_base_url,
     tls_context,
 )
-from tests.probe.server import Script, Writer, answering, reply, serving
+from tests.probe.server import (
+    Script,
+    Writer,
+    answering,
+    certificate,
+    reply,
+    serving,
+)
 
 SHORT = timedelta(seconds=0.4)
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -210,45 +217,6 @@ async def test_a_certificate_that_is_not_trusted_is_a_value(tmp_path: Path) -> N
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         async with Wire(url, timedelta(seconds=5), tls_context()) as wire:
             assert await wire.post(b"", "x", 100) == NoReply(Failure.TLS)
-
-
-def certificate(folder: Path) -> Path:
-    """A self-signed certificate and its key, in one file."""
-    from datetime import UTC, datetime  # noqa: PLC0415 - this test's alone
-    from ipaddress import ip_address  # noqa: PLC0415
-
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-    from cryptography.x509.oid import NameOID  # noqa: PLC0415
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
-        .not_valid_after(datetime(2120, 1, 1, tzinfo=UTC))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "server.pem"
-    encoding = serialization.Encoding.PEM
-    file.write_bytes(
-        key.private_bytes(
-            encoding,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(encoding)
-    )
-    return file
 
 
 async def test_a_connection_is_kept_and_a_cookie_is_not() -> None:
