@@ -250,7 +250,7 @@ def _kind_of(value: object) -> str:
 
 
 class _Seen:
-    """The ids so far and their lines, in some forty bytes each: a million fit.
+    """The ids so far and their lines, in some thirty bytes each: a million fit.
 
     A table of hashes with open addressing. Two ids of one hash of 64 bits would be
     taken for one; among a million that happens once in thirty million inventories.
@@ -282,7 +282,7 @@ class _Seen:
 
     def _make_room(self, size: int) -> None:
         self._keys = array("Q", bytes(8 * size))
-        self._lines = array("Q", bytes(8 * size))
+        self._lines = array("I", bytes(4 * size))
 
     def _grow(self) -> None:
         keys, lines = self._keys, self._lines

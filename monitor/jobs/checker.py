@@ -78,7 +78,7 @@ class _Sweep:
     def __init__(self, charter: Charter, desks: Desks) -> None:
         self.desks = desks
         # Claims run a chunk ahead, or askers would wait for the one writing connection.
-        ahead = max(charter.workers, 2 * CHUNK // charter.batch_size)
+        ahead = max(charter.workers, CHUNK // charter.batch_size)
         self.batches: asyncio.Queue[Batch | None] = asyncio.Queue(ahead)
         self.answered: asyncio.Queue[list[tuple[Claim, Looked]] | None] = asyncio.Queue(
             ahead

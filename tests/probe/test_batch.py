@@ -132,6 +132,32 @@ def test_headers_of_all_items_are_collected_once() -> None:
     )
 
 
+def test_the_usage_of_every_item_counts_whatever_else_its_headers_say() -> None:
+    """Most headers differ from item to item; only those that tell usage are taken."""
+    entries = [
+        item(DEAD)
+        | {
+            "headers": [
+                {"name": "ETag", "value": str(n)},
+                {"name": "X-Business-Use-Case-Usage", "value": str(n // 20)},
+                {"name": "Retry-After", "value": str(n // 30)},
+            ]
+        }
+        for n in range(50)
+    ]
+    for extra in ({}, {"extra": 1}):
+        entries[0] = entries[0] | extra  # the second time it is read the slow way
+        reading = interpret_batch(200, json.dumps(entries).encode(), 50)
+        assert sorted(reading.headers) == [
+            ("Retry-After", "0"),
+            ("Retry-After", "1"),
+            ("X-Business-Use-Case-Usage", "0"),
+            ("X-Business-Use-Case-Usage", "1"),
+            ("X-Business-Use-Case-Usage", "2"),
+        ]
+        assert reading.headers[0] == ("X-Business-Use-Case-Usage", "0")
+
+
 @pytest.mark.parametrize(
     "reply",
     [

@@ -199,6 +199,39 @@ async def test_no_reply_is_inconclusive_for_all() -> None:
         assert (asked.trouble, asked.usage, asked.unsent) == (trouble, Usage(), False)
 
 
+async def test_who_may_not_ask_any_more_is_told_so_and_meta_hears_nothing() -> None:
+    script = batch(entry(LIVE))
+    async with serving(script) as server, probe(server).worker() as worker:
+        asked = await worker.ask(CALLER, ["a", "b"], lambda: False)
+        assert server.seen == []
+        assert not (await worker.ask(CALLER, ["a"], lambda: True)).unsent
+    trouble = Inconclusive(Cause.TRANSIENT, "no reply: unsent")
+    assert (asked.unsent, asked.trouble) == (True, trouble)
+    assert asked.answers == (trouble,) * 2
+    assert asked.usage == Usage()
+
+
+async def test_words_that_are_left_unread_neither_blame_nor_throttle() -> None:
+    """Among them, those that were read at once still do what they did."""
+    for bodies, throttled, causes in (
+        ((LIVE, THROTTLED), True, [None, Cause.THROTTLED]),
+        ((THROTTLED, LIVE), True, [Cause.THROTTLED, None]),
+        ((LIVE, REFUSED), False, [None, Cause.CALLER]),
+        ((REFUSED, LIVE), False, [Cause.CALLER, None]),
+        ((REFUSED, THROTTLED), True, [Cause.CALLER, Cause.THROTTLED]),
+        ((LIVE, LIVE), False, [None, None]),
+    ):
+        codes = [200 if body is LIVE else 400 for body in bodies]
+        script = batch(*map(entry, bodies, codes))
+        asked = await ask(script, "a", "b")
+        assert asked.trouble is None
+        assert asked.usage.throttled is throttled
+        assert [each.print is None for each in asked.heard] == [
+            body is not LIVE for body in bodies
+        ]
+        assert [getattr(each, "cause", None) for each in asked.answers] == causes
+
+
 async def test_a_worker_can_ask_again_after_trouble() -> None:
     scripts = iter([answering(b"no HTTP\r\n\r\n"), batch(entry(LIVE))])
 
@@ -311,6 +344,7 @@ ECHO = json.dumps({"error": {"code": 190, "message": f"bad {TOKEN} of {SECRET}"}
     [
         batch(entry(LIVE)),
         batch(entry(ECHO, 400, Location=TOKEN)),
+        batch(entry(LIVE.replace('"1"', f'"{TOKEN}"'))),
         answering(reply(ECHO.encode(), 400, (("X-App-Usage", TOKEN),))),
         answering(reply(b"", 302, (("Location", f"https://evil.example/{TOKEN}"),))),
         answering(TOKEN.encode() + b"\r\n\r\n"),
@@ -318,7 +352,17 @@ ECHO = json.dumps({"error": {"code": 190, "message": f"bad {TOKEN} of {SECRET}"}
         answering(reply(TOKEN.encode(), 500)),
         answering(reply(b"x" * 1_000_000)),
     ],
-    ids=["fine", "echo", "call", "redirect", "junk", "encoding", "error", "huge"],
+    ids=[
+        "fine",
+        "echo",
+        "unread",
+        "call",
+        "redirect",
+        "junk",
+        "encoding",
+        "error",
+        "huge",
+    ],
 )
 async def test_no_secret_shows_anywhere(
     script: Script, caplog: pytest.LogCaptureFixture

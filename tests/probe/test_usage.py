@@ -66,6 +66,21 @@ def test_headers_of_items_count_as_much_as_those_of_the_call() -> None:
     assert usage == Usage(80, None, None, throttled=True, version_seen="v24.0")
 
 
+def test_reading_the_same_again_tells_the_same() -> None:
+    """What is kept of a header is what it said, in number and length bounded."""
+    wait = {"estimated_time_to_regain_access": 5}
+    values = [business(call_count=n, **wait) for n in range(200)]
+    values.append(json.dumps({"1": [{"call_count": 99}] * 1_000}))
+    dates = [NOW.replace("12:00", f"12:{n:02}") for n in range(30)]
+    for _ in range(2):
+        for n, value in enumerate(values):
+            usage = read(X_App_Usage=value, Date=dates[n % 30])
+            assert usage.percent == (n if n < 200 else 99)
+            assert usage.regain == (timedelta(minutes=5) if n < 200 else None)
+            assert usage.server_at is not None
+            assert usage.server_at.minute == n % 30
+
+
 @pytest.mark.parametrize(
     ("minutes", "regain"),
     [
