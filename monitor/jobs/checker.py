@@ -26,7 +26,7 @@ from monitor.store import Store
 from monitor.store.claims import Claim
 from monitor.store.judging import Looked, Recorded, Unread
 
-GROUP: Final = 2000
+GROUP: Final = 1000
 """The most tokens recorded in one transaction."""
 
 _FRESH: Final = 1 / 3
