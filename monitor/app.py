@@ -281,8 +281,7 @@ class Daemon:
             database=self._settings.database.get_secret_value().partition(":")[0],
         )
         if reloaded:
-            judged = await house.checker.judge_again()
-            log.info("policy.applied", notices=judged)
+            await _apply(house)
         jobs: dict[str, Callable[[], Awaitable[object]]] = {
             "check": house.checker.check_due,
             "deliver": house.courier.deliver_due,
@@ -346,6 +345,16 @@ def _metronome(settings: Settings, wakers: dict[str, asyncio.Event]):  # type: i
 
 async def _wake(waker: asyncio.Event) -> None:
     waker.set()
+
+
+async def _apply(house: House) -> None:
+    """Judge by the new policies; without the database, each look will do it."""
+    try:
+        judged = await house.checker.judge_again()
+    except UnavailableError as error:
+        log.error("job.failed", job="policy", reason=str(error))
+    else:
+        log.info("policy.applied", notices=judged)
 
 
 class _Care:

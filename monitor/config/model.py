@@ -48,7 +48,7 @@ class App(Section):
     name: scalars.Line
     """The product the owner knows."""
     secret: hidden.Secret
-    hourly_calls: Annotated[int, whole(1, 100_000_000)] | None = None
+    hourly_calls: Annotated[int, whole(20, 100_000_000)] | None = None
     """Calls in a rolling hour; `None`: only what Meta itself says binds."""
     reauthorize_url: addresses.ReauthorizeUrl | None = None
 

@@ -54,6 +54,8 @@ class Tally:
     superseded: int = 0
     failed: int = 0
     """Tokens we could not even record; a bug, logged as such."""
+    foreign: set[str] = field(default_factory=set)
+    """Apps of which some token was said to be another app's."""
     unasked: dict[str, Cause] = field(default_factory=dict)
     """Apps of which no token could be asked, and why."""
 
@@ -69,6 +71,7 @@ class Batch:
     """Tokens of one app, to be asked about in one call."""
 
     claims: Sequence[Claim]
+    paid_at: datetime
     fresh_until: datetime
 
 
@@ -222,7 +225,7 @@ class Checker:
         tally.unasked = desks.unasked()
         touched = list(desks.touched())
         for app_id in touched:
-            await self._app_mismatch(app_id)
+            await self._app_mismatch(app_id, tally)
         if tally.looked or tally.superseded or touched:
             self._log_done(tally, started_at)
         return tally
@@ -245,16 +248,16 @@ class Checker:
         try:
             async for claims in supply.claims(sweep.desks):
                 # One instant for all: they were claimed in one transaction before it.
-                fresh_until = self._fresh_until()
+                paid_at, fresh_until = self._clock(), self._fresh_until()
                 for each in claims:
                     batch = partial.setdefault(each.app_id, [])
                     batch.append(each)
                     if len(batch) == size:
                         full = partial.pop(each.app_id)
-                        await sweep.batches.put(Batch(full, fresh_until))
+                        await sweep.batches.put(Batch(full, paid_at, fresh_until))
                 for batch in partial.values():
                     # A token must not wait for a chunk that may come much later.
-                    await sweep.batches.put(Batch(batch, fresh_until))
+                    await sweep.batches.put(Batch(batch, paid_at, fresh_until))
                 partial.clear()
                 if self._stopping.is_set() or sweep.trouble is not None:
                     break
@@ -288,7 +291,7 @@ class Checker:
         """
         desk = desks.of(batch.claims[0].app_id)
         if self._stopping.is_set() or not await desk.ready(worker, batch.claims):
-            await self._give_back(desk, batch.claims)
+            await self._give_back(desk, batch)
             return []
         while batch.claims:
             looked = await self._ask_once(worker, desk, batch)
@@ -303,7 +306,7 @@ class Checker:
         lost = len(batch.claims) - len(renewed)
         if lost:
             log.warning("claims.lost", app=batch.claims[0].app_id, tokens=lost)
-        return Batch(renewed, fresh_until)
+        return Batch(renewed, batch.paid_at, fresh_until)
 
     async def _ask_once(
         self, worker: MetaWorker, desk: AppDesk, batch: "Batch"
@@ -335,9 +338,9 @@ class Checker:
         )
         return looked
 
-    async def _give_back(self, desk: AppDesk, claims: Sequence[Claim]) -> None:
+    async def _give_back(self, desk: AppDesk, batch: "Batch") -> None:
         at = desk.rests_until or self._clock()
-        await self._store.claims.release(claims, at)
+        await self._store.claims.release(batch.claims, at, batch.paid_at)
 
     async def _record_all(
         self,
@@ -403,8 +406,12 @@ class Checker:
         failed = Look(_INTERNAL, look.asked_at, look.proved_at)
         await self._record([(claim, failed)], tally)
 
-    async def _app_mismatch(self, app_id: str) -> None:
+    async def _app_mismatch(self, app_id: str, tally: Tally) -> None:
         """If most tokens are said to be another app's, the app id is the mistake."""
+        subject = f"app_id:{app_id}"
+        is_open = await self._store.apps.open_matter(subject)
+        if app_id not in tally.foreign and not is_open:
+            return  # counting a large app takes long
         kin = await self._store.apps.kinship(app_id)
         now = self._clock()
         rule = self._charter.house_rule
@@ -413,8 +420,7 @@ class Checker:
             and now - kin.foreign_since >= rule.confirm_after
         )
         mismatch = kin.foreign > 0 and kin.foreign >= kin.own and settled
-        subject = f"app_id:{app_id}"
-        if not mismatch and not await self._store.apps.open_matter(subject):
+        if not mismatch and not is_open:
             return
         codes = (Code.APP_MISMATCH,) if mismatch else ()
         facts = {"foreign": str(kin.foreign), "own": str(kin.own)}
@@ -441,7 +447,10 @@ def _count(recorded: Recorded, tally: Tally) -> None:
     tally.notices += _notices(recorded)
     for name, count in recorded.confirmed.items():
         tally.by_severity[Severity(name)] += count
-    for _, judged in recorded.judged:
+    for record, judged in recorded.judged:
+        suspicion = judged.observation.suspicion
+        if Code.WRONG_APP in (suspicion and suspicion.code, *judged.verdict.codes):
+            tally.foreign.add(record.expected.app_id)
         tally.by_severity[judged.verdict.severity] += 1
         if judged.observation.suspicion is not None:
             tally.suspected += 1

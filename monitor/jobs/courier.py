@@ -1,5 +1,6 @@
 """Courier: seals what is due into letters and hands each to the mail server."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,10 +23,10 @@ from monitor.core.delivery import (
 from monitor.core.incident import Reason
 from monitor.core.observation import classify
 from monitor.core.tokens import Code
+from monitor.errors import UnavailableError
 from monitor.jobs.charter import Charter
 from monitor.jobs.patience import patiently
 from monitor.jobs.planning import advance_matter, findings_for, plan_matter
-from monitor.jobs.together import together
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
 from monitor.notify.headers import UnwritableError
@@ -37,6 +38,9 @@ LINES: Final = 4
 """Letters under way at once, each over a connection of its own."""
 
 Clock: TypeAlias = Callable[[], datetime]
+
+_LONG: Final = 60
+"""So many more tries for what must not be forgotten; the lease ends them."""
 
 log = structlog.stdlib.get_logger("monitor.courier")
 
@@ -52,6 +56,8 @@ class Delivered:
     dropped: int = 0
     channel: str | None = None
     """What the way to the mail server failed with."""
+    ailing: bool = False
+    """Whether one line failed: the others take no more letters."""
 
     @property
     def troubled(self) -> bool:
@@ -213,9 +219,17 @@ class Courier:
         """Hand over what is due; after a pause one letter tries the way first."""
         if probe and not await self._line(delivered, progress, most=1):
             return
-        async with together() as group:
-            for _ in range(LINES):
-                group.create_task(self._line(delivered, progress))
+        # A line that fails leaves the others to finish: a letter whose dot is written
+        # must be known to have left.
+        ended = await asyncio.gather(
+            *(self._line(delivered, progress) for _ in range(LINES)),
+            return_exceptions=True,
+        )
+        failures = [each for each in ended if isinstance(each, BaseException)]
+        # A bug before a database in trouble: the one says more than the other.
+        failures.sort(key=lambda each: isinstance(each, UnavailableError))
+        if failures:
+            raise failures[0]
 
     async def _line(
         self,
@@ -229,6 +243,8 @@ class Courier:
         tried = 0
         try:
             while not self._stopped and delivered.channel is None:
+                if delivered.ailing:
+                    break
                 if most is not None and tried >= most:
                     break
                 taken_at = self._clock()
@@ -242,6 +258,9 @@ class Courier:
                 await self._try(mailer, sealed, ours_until, delivered)
                 if progress is not None:
                     progress(delivered.sent + delivered.deferred + delivered.refused)
+        except BaseException:
+            delivered.ailing = True
+            raise
         finally:
             self._mailers.discard(mailer)
             await mailer.close()
@@ -270,7 +289,8 @@ class Courier:
                 complaint=complaint,
             ),
             "delivery",
-            self._charter.patience,
+            self._patience_for(attempt),
+            lambda: self._clock() >= ours_until,
         )
         log.info(
             "delivery.attempted",
@@ -291,6 +311,13 @@ class Courier:
             log.error("channel.paused", phase=attempt.phase, code=attempt.code)
         else:
             delivered.deferred += 1
+
+    def _patience_for(self, attempt: Attempt) -> tuple[float, ...]:
+        """For a letter that left, or may have, as long as it is ours."""
+        patience = self._charter.patience
+        if attempt.outcome in {Outcome.SENT, Outcome.UNKNOWN}:
+            return patience + patience[-1:] * _LONG
+        return patience
 
     def _aborted(self, attempt: Attempt) -> bool:
         """Whether we ended the attempt ourselves, before its final dot."""

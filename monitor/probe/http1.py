@@ -25,6 +25,7 @@ _ONE_READ: Final = 64 * 1024
 _MOST_AROUND: Final = 8
 """Bytes of chunk sizes and the like for each of a body; around a chunk of one are 5."""
 _NO_LINE: Final = re.compile(rb"[\r\n\x00]")
+_FIRST: Final = 100
 _FINAL: Final = 200
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _BODILESS: Final = frozenset({204, 304})
@@ -255,7 +256,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._arrived += nbytes
         try:
             self._parser.feed_data(self._buffer[:nbytes])
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse("not HTTP")
             return
         around = self._arrived - self._arrived_body
@@ -291,6 +292,8 @@ class _Connection(asyncio.BufferedProtocol):
         status = self._parser.get_status_code()
         if self._parser.get_http_version() not in _VERSIONS:
             raise ValueError("another protocol")
+        if status < _FIRST:
+            raise ValueError("no status")
         if status < _FINAL:
             self._headers.clear()
             return

@@ -123,9 +123,9 @@ async def advance_matter(
     await take_turns(connection, name)
     row = (
         await connection.execute(
-            select(incidents.c.id, incidents.c.state).where(
-                incidents.c.subject == name, incidents.c.closed_at.is_(None)
-            )
+            select(incidents.c.id, incidents.c.state)
+            .where(incidents.c.subject == name, incidents.c.closed_at.is_(None))
+            .with_for_update()
         )
     ).first()
     before = None if row is None else decode_incident(row.state)

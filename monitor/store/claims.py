@@ -15,7 +15,6 @@ from sqlalchemy import (
     BigInteger,
     Select,
     bindparam,
-    exists,
     func,
     or_,
     select,
@@ -28,7 +27,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from monitor.core.schedule import Urgency
 from monitor.store.dialect import ROWS, WHOLE, WORDS, ByDialect, given, pack, pack_ids
 from monitor.store.ledger import Budget, ask_for, refund, share_of_risk, spend
-from monitor.store.tables import health, instant, microseconds, tokens
+from monitor.store.tables import UtcDateTime, health, instant, microseconds, tokens
 from monitor.store.transactions import POSTGRESQL, AnyRow, Database
 
 
@@ -158,17 +157,16 @@ def _renew(dialect: str) -> ReturningUpdate[Any]:
 
 
 def _apps_due(dialect: str) -> Select[Any]:
-    """A probe of the index for every app and urgency."""
+    """A probe of the index for every app and urgency: the first that falls due."""
     wanted = given(dialect, app=WORDS)
-    due = [
-        exists().where(
-            health.c.app_id == wanted.c.app,
-            health.c.urgency == int(level),
-            health.c.next_check_at <= bindparam("now"),
-        )
+    firsts = [
+        select(func.min(_due_at))
+        .where(health.c.app_id == wanted.c.app, health.c.urgency == int(level))
+        .scalar_subquery()
         for level in Urgency
     ]
-    return select(wanted.c.app).where(or_(*due))
+    now = bindparam("now", type_=UtcDateTime)
+    return select(wanted.c.app).where(or_(*(first <= now for first in firsts)))
 
 
 def _by_app(dialect: str) -> Select[Any]:
@@ -303,14 +301,22 @@ class Claims:
             held = await connection.execute(_RENEW.on(connection), values)
             return await _claims(connection, held.all())
 
-    async def release(self, claims: Sequence[Claim], at: datetime) -> None:
-        """Give back claims that were never asked: they are due again at that time."""
+    async def release(
+        self, claims: Sequence[Claim], at: datetime, paid_at: datetime
+    ) -> None:
+        """Give back claims that were never asked.
+
+        Args:
+            claims: Of one app.
+            at: When they are due again.
+            paid_at: When they were claimed; their calls are paid back.
+        """
         if not claims:
             return
         rows = pack([(claim.row_id, claim.fence) for claim in claims])
         async with self._database.write() as connection:
             await connection.execute(_RELEASE.on(connection), {ROWS: rows, "at": at})
-            await refund(connection, claims[0].app_id, len(claims))
+            await refund(connection, claims[0].app_id, paid_at, len(claims))
 
     async def count(self, app_ids: Collection[str]) -> int:
         """How many tokens these apps have."""

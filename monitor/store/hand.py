@@ -13,6 +13,7 @@ from monitor.store.tables import (
     tokens,
 )
 from monitor.store.transactions import Database
+from monitor.store.waiters import lock_tokens
 
 
 class Hand:
@@ -95,6 +96,7 @@ class Hand:
             if not rows:
                 return
             row_ids = [row.row_id for row in rows]
+            await lock_tokens(connection, row_ids)
             await connection.execute(
                 update(tokens)
                 .where(tokens.c.row_id.in_(row_ids))

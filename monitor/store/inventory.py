@@ -130,6 +130,7 @@ class Inventory:
         ids = {ROWS: pack_ids(row.id for row in rows)}
         found = await connection.execute(_EXISTING.on(connection), ids)
         known = {row.id: row for row in found}
+        await lock_tokens(connection, (row.row_id for row in known.values()))
         added = []
         for row in rows:
             stored = Stored(_facts(row), row.token, fingerprint(row.token, key))
@@ -248,6 +249,7 @@ class Inventory:
     async def remove(self, token_id: str, author: str, now: datetime) -> bool:
         """Forget a token, its history, and what was still to be said of it."""
         async with self._database.write() as connection:
+            await take_turns(connection, "import")
             row_id = await connection.scalar(
                 select(tokens.c.row_id).where(tokens.c.id == token_id)
             )

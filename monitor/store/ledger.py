@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import bindparam, case, delete, func, select, update
+from sqlalchemy import bindparam, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.quota import (
@@ -65,10 +65,7 @@ _LESS: Final = (
     update(calls)
     .where(
         calls.c.app_id == bindparam("app"),
-        calls.c.slot
-        == select(func.max(calls.c.slot))
-        .where(calls.c.app_id == bindparam("app"))
-        .scalar_subquery(),
+        calls.c.slot == bindparam("paid"),
     )
     .values(
         calls=case(
@@ -121,9 +118,12 @@ async def spend(
         await connection.execute(_ADD.on(connection), values)
 
 
-async def refund(connection: AsyncConnection, app_id: str, count: int) -> None:
-    """Take back calls that were allowed last, and never made."""
-    await connection.execute(_LESS, {"app": app_id, "less": count})
+async def refund(
+    connection: AsyncConnection, app_id: str, paid_at: datetime, count: int
+) -> None:
+    """Take back calls that were allowed at that time, and never made."""
+    values = {"app": app_id, "less": count, "paid": slot_of(paid_at)}
+    await connection.execute(_LESS, values)
 
 
 async def _locked(connection: AsyncConnection, app_id: str) -> AnyRow:
@@ -177,4 +177,5 @@ class Ledger:
     async def prune(self, now: datetime) -> None:
         """Forget slots that bind nobody any more."""
         async with self._database.write() as connection:
-            await connection.execute(delete(calls).where(calls.c.slot < now - _KEPT))
+            old = or_(calls.c.slot < now - _KEPT, calls.c.slot > now + _KEPT)
+            await connection.execute(delete(calls).where(old))

@@ -126,9 +126,6 @@ class Outbox:
                 sealed = await _load(connection, row)
                 if sealed.in_doubt:
                     return sealed
-                if self._database.shared:
-                    await lock_tokens(connection, (w.token_row for w in sealed.waiters))
-                    sealed = await _load(connection, row)
                 kept: list[Waiter] = []
                 waiting: list[tuple[Waiter, Wait]] = []
                 dropped: list[tuple[Waiter, Drop]] = []
@@ -234,6 +231,10 @@ async def _due(
     return [waiter_of(row) for row in rows], readers[-1]
 
 
+_MOST_ENTRIES: Final = 5_000
+"""More make another letter: nobody reads so many, and no statement takes them all."""
+
+
 async def _seal(
     connection: AsyncConnection,
     ready: Mapping[tuple[str, str, str, str], Sequence[tuple[Waiter, Item]]],
@@ -244,7 +245,12 @@ async def _seal(
         return 0
     new_letters: list[dict[str, Any]] = []
     sealed: list[dict[str, Any]] = []
-    for (recipient, product, role, _), members in ready.items():
+    parcels = (
+        (group, members[start : start + _MOST_ENTRIES])
+        for group, members in ready.items()
+        for start in range(0, len(members), _MOST_ENTRIES)
+    )
+    for (recipient, product, role, _), members in parcels:
         letter_id = secrets.token_hex(6)
         new_letters.append(
             {
@@ -267,30 +273,46 @@ async def _seal(
     return len(new_letters)
 
 
+_CANDIDATES: Final = 8
+
+
 async def _take(
     connection: AsyncConnection, now: datetime, lease: timedelta
 ) -> AnyRow | None:
-    first = await connection.scalar(
+    """Claim the letter that is due for the longest time, if nobody else has it.
+
+    Its tokens are locked before it, as everywhere.
+    """
+    due = (
+        letters.c.state == "open",
+        letters.c.due_at <= now,
+        or_(letters.c.attempt_until.is_(None), letters.c.attempt_until <= now),
+    )
+    queue = (
         select(letters.c.id)
-        .where(
-            letters.c.state == "open",
-            letters.c.due_at <= now,
-            or_(letters.c.attempt_until.is_(None), letters.c.attempt_until <= now),
-        )
+        .where(*due)
         .order_by(letters.c.due_at, letters.c.sealed_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
+        .limit(_CANDIDATES)
     )
-    if first is None:
-        return None
-    claim = (
-        update(letters)
-        .where(letters.c.id == first)
-        .values(attempt_until=now + lease, fence=letters.c.fence + 1)
-        .returning(letters)
-    )
-    row: AnyRow = (await connection.execute(claim)).one()
-    return row
+    for letter_id in (await connection.scalars(queue)).all():
+        rows = select(outbox.c.token_row).where(outbox.c.letter_id == letter_id)
+        await lock_tokens(connection, await connection.scalars(rows))
+        ours = (
+            select(letters.c.id)
+            .where(letters.c.id == letter_id, *due)
+            .with_for_update(skip_locked=True)
+        )
+        if await connection.scalar(ours) is None:
+            continue
+        claim = (
+            update(letters)
+            .where(letters.c.id == letter_id)
+            .values(attempt_until=now + lease, fence=letters.c.fence + 1)
+            .returning(letters)
+        )
+        row: AnyRow = (await connection.execute(claim)).one()
+        return row
+    return None
 
 
 async def _load(connection: AsyncConnection, row: AnyRow) -> Sealed:

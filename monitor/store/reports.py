@@ -354,9 +354,9 @@ def _old_entries(before: datetime) -> Select[Any]:
     return select(outbox.c.id).where(
         outbox.c.state.in_(["sent", "dropped"]),
         outbox.c.settled_at < before,
-        outbox.c.incident_id.not_in(
-            select(incidents.c.id).where(incidents.c.closed_at.is_(None))
-        ),
+        ~select(incidents.c.id)
+        .where(incidents.c.id == outbox.c.incident_id, incidents.c.closed_at.is_(None))
+        .exists(),
     )
 
 

@@ -17,11 +17,17 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 POSTGRESQL: Final = "postgresql"
 
 _TROUBLES: Final = (DatabaseError, OperationalError)
-_PASSING_STATES: Final = frozenset({"25006"})
-"""A database that fell back to reading, for a moment, while its standby takes over.
+_PASSING_STATES: Final = frozenset({"25006", "25P03", "25P04"})
+"""A standby that takes over and reads only yet; transactions ended for their age.
 
-Source: PostgreSQL, "Error Codes": read_only_sql_transaction.
+Source: PostgreSQL, "Error Codes": read_only_sql_transaction,
+idle_in_transaction_session_timeout, transaction_timeout.
 """
+_BOUNDS: Final = text(
+    "SELECT set_config('lock_timeout', '5s', true), "
+    "set_config('idle_in_transaction_session_timeout', '10s', true)"
+)
+"""For this transaction: who is frozen within one must not stop the others for ever."""
 _TAKE_TURNS: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
@@ -47,6 +53,8 @@ class Database:
         """
         with _told_apart():
             async with self._writer.begin() as connection:
+                if self.shared:
+                    await connection.execute(_BOUNDS)
                 yield connection
 
     @asynccontextmanager

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import Update, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Drop, Wait, Waiting
 from monitor.core.schedule import Urgency
+from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack_ids
 from monitor.store.tables import health, letters, outbox
 from monitor.store.waiters import Waiter
 
@@ -37,6 +38,25 @@ _DROP: Final = (
     .where(outbox.c.id == bindparam("key"))
     .values(state="dropped", dropped_for=bindparam("why"), settled_at=bindparam("when"))
 )
+
+
+def _owe(dialect: str) -> Update:
+    rows = given(dialect, row=WHOLE)
+    return (
+        update(health)
+        .where(
+            health.c.token_row.in_(select(rows.c.row)),
+            # Anything between may be claimed at this moment.
+            or_(
+                health.c.next_check_at > bindparam("until"),
+                health.c.next_check_at <= bindparam("now"),
+            ),
+        )
+        .values(next_check_at=bindparam("now"), urgency=bindparam("level"))
+    )
+
+
+_OWE: Final = ByDialect(_owe)
 
 
 async def wait_on(
@@ -113,13 +133,13 @@ async def _make_due(
     )
     if owed:
         await connection.execute(
-            update(health)
-            .where(
-                health.c.token_row.in_(list(owed)),
-                # Anything nearer may be claimed at this moment, or is due by itself.
-                health.c.next_check_at > now + lease,
-            )
-            .values(next_check_at=now, urgency=int(Urgency.LOOK_OWED))
+            _OWE.on(connection),
+            {
+                ROWS: pack_ids(owed),
+                "now": now,
+                "until": now + lease,
+                "level": int(Urgency.LOOK_OWED),
+            },
         )
     return tuple(owed)
 

@@ -72,7 +72,7 @@ APP = 'apps: [{id: "1", name: A, secret: s, %s}]'
         ("graph: {workers: 0}", "graph.workers:", "out of bounds"),
         ("graph: {workers: -1}", "graph.workers:", "out of bounds"),
         (MAIL % "port: 65536", "mail.port:", "from 1 to 65535"),
-        (APP % "hourly_calls: 0", "apps[0].hourly_calls:", "out of bounds"),
+        (APP % "hourly_calls: 19", "apps[0].hourly_calls:", "out of bounds"),
         ("hold: {sudden: {share: 1.1}}", "hold.sudden.share:", "from 0 to 1"),
         ("hold: {sudden: {share: -0.1}}", "hold.sudden.share:", "from 0 to 1"),
         ("hold: {sudden: {share: 5%}}", "share:", "did you mean 0.05?"),

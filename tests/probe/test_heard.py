@@ -99,6 +99,15 @@ def test_a_print_is_of_the_text_however_the_reply_spells_it() -> None:
     assert prints == {None, wanted}  # an escaped letter: spelt oddly, so read at once
 
 
+def test_a_name_that_is_not_ascii_is_left_unread_all_the_same() -> None:
+    """Meta escapes such letters inside a body, and the escape once more around it."""
+    words = json.dumps({"data": {"is_valid": True, "application": "caf\u00e9"}})
+    reading = interpret_batch(
+        200, json.dumps([{"code": 200, "body": words}]).encode(), 1
+    )
+    assert reading.heard[0].print == print_of(words)
+
+
 def test_equal_words_have_equal_prints_and_others_do_not() -> None:
     first = heard(200, GOOD)
     assert first.print == heard(200, str(GOOD)).print == print_of(GOOD)

@@ -250,6 +250,11 @@ ENDLESS = b"y" * 400_000
             (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",),
             id="a length beyond reason",
         ),
+        pytest.param((b"HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n",), id="no status"),
+        pytest.param(
+            (b"HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",),
+            id="upgrades unasked",
+        ),
         pytest.param(
             (b"HTTP/1.1 200 OK\r\nX-Evil: a\x00b\r\nContent-Length: 0\r\n\r\n",),
             id="NUL in a header",
@@ -257,11 +262,12 @@ ENDLESS = b"y" * 400_000
     ],
 )
 async def test_what_servers_must_not_do_is_refused_at_once(
-    pieces: tuple[bytes, ...],
+    pieces: tuple[bytes, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with asyncio.timeout(3):
         found, server = await twice(*pieces)
     assert found == [NoReply(Failure.PROTOCOL)] * 2
+    assert caplog.records == []  # nothing broke loose into the loop
     assert server.connections == 2
 
 

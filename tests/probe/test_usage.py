@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.probe.usage import Usage, read_usage
+from monitor.probe.usage import Usage, _kept_share, read_usage
 
 NOW = "Mon, 23 Nov 2026 12:00:00 GMT"
 
@@ -64,6 +64,20 @@ def test_headers_of_items_count_as_much_as_those_of_the_call() -> None:
     )
     usage = read_usage(outer, inner, throttled=True)
     assert usage == Usage(80, None, None, throttled=True, version_seen="v24.0")
+
+
+def test_of_two_headers_of_a_name_the_first_counts() -> None:
+    outer = (("Retry-After", "60"), ("Facebook-API-Version", "v24.0"))
+    inner = (("retry-after", "5"), ("facebook-api-version", "v23.0"))
+    usage = read_usage(outer, inner, throttled=False)
+    assert usage.retry_after == timedelta(minutes=1)
+    assert usage.version_seen == "v24.0"
+
+
+def test_a_header_of_any_length_is_not_kept() -> None:
+    kept = _kept_share.cache_info().currsize
+    assert read(X_App_Usage='{"call_count":7}' + " " * 5_000).percent == 7
+    assert _kept_share.cache_info().currsize == kept
 
 
 def test_reading_the_same_again_tells_the_same() -> None:

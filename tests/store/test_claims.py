@@ -170,9 +170,9 @@ async def test_released_claims_are_due_again_unless_taken_over(store: Store) -> 
     await store.inventory.import_rows([a_row("a"), a_row("b")], NOW)
     claims = await due(store, NOW, 5)
     await claimed(store, "b", now=NOW)
-    await store.claims.release(claims, NOW)
+    await store.claims.release(claims, NOW, NOW)
     assert [c.id for c in await due(store, NOW, 5)] == ["a"]
-    await store.claims.release([], NOW)
+    await store.claims.release([], NOW, NOW)
 
 
 async def test_rows_of_unknown_ids_are_absent(store: Store) -> None:

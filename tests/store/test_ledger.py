@@ -70,7 +70,7 @@ async def test_named_tokens_are_taken_as_far_as_the_quota_goes(store: Store) -> 
 async def test_claims_that_were_never_asked_are_paid_back(store: Store) -> None:
     await fleet(store)
     taken = await store.claims.after(-1, FULL, NOW, LEASE, 1000)
-    await store.claims.release(taken.claims, NOW)
+    await store.claims.release(taken.claims, NOW, NOW)
     assert await spent(store) == 0
     assert len((await store.claims.after(-1, FULL, NOW, LEASE, 1000)).claims) == 99
 
@@ -147,3 +147,21 @@ async def test_old_slots_are_forgotten(store: Store) -> None:
     assert await rows(store, "SELECT count(*) FROM calls") == [(1,)]
     await store.ledger.prune(NOW + 3 * HOUR)
     assert await rows(store, "SELECT count(*) FROM calls") == [(0,)]
+
+
+async def test_what_is_paid_back_is_paid_back_to_its_own_time(store: Store) -> None:
+    """Calls that were made later must not be forgotten for it."""
+    await fleet(store)
+    early = await store.claims.after(-1, FULL, NOW, LEASE, 30)
+    later = NOW + 20 * MINUTE
+    await store.claims.after(-1, FULL, later, LEASE, 30)
+    await store.claims.release(early.claims, later, NOW)
+    found = await rows(store, "SELECT calls FROM calls ORDER BY slot")
+    assert found == [(0,), (30,)]
+
+
+async def test_only_apps_with_something_due_are_named(store: Store) -> None:
+    await fleet(store, 3)
+    assert await store.claims.apps_due(["9", "1"], NOW) == ["1"]
+    assert await store.claims.apps_due(["1"], NOW - MINUTE) == []
+    assert await store.claims.apps_due([], NOW) == []
