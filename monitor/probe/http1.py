@@ -1,7 +1,7 @@
 """HTTP/1.1 over one kept connection, behind httpx's transport interface.
 
 httpx's own transport costs nine times the work of a bare connection and aiohttp's four
-times, measured in benchmarks/; and neither can be asked to write only if something
+times, as ADR 0015 tells; and neither can be asked to write only if something
 still holds at that very moment. Replies are parsed by httptools, which is uvicorn's.
 """
 
