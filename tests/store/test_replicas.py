@@ -10,7 +10,7 @@ from monitor.errors import UnavailableError
 from monitor.store import connect
 from monitor.store.ledger import Budget
 from monitor.store.seal import Keyring
-from monitor.store.tables import apps
+from monitor.store.tables import apps, health
 from tests.store.builders import LEASE, NOW, a_row, column, dead, execute, let_go, rows
 
 
@@ -100,3 +100,17 @@ async def test_an_overdue_token_that_owes_a_look_comes_first(
         )
         assert await column(store, "urgency") == 0
         assert await rows(store, "SELECT count(*) FROM letters") == [(0,)]
+
+
+async def test_tokens_in_another_hand_are_passed_over(
+    database_url: str, keyring: Keyring
+) -> None:
+    async with connect(database_url, keyring) as store:
+        await store.inventory.import_rows([a_row("a"), a_row("b")], NOW)
+        found = await store.claims.rows_of(["a"])
+        async with store.database.write() as connection:
+            await connection.execute(
+                select(health).where(health.c.token_row == found["a"]).with_for_update()
+            )
+            taken = await store.claims.due(Budget("1"), NOW, LEASE, 5)
+            assert [claim.id for claim in taken.claims] == ["b"]
