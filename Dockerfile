@@ -7,7 +7,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 
 WORKDIR /src
 
-# The locked packages change seldom: a layer of their own.
+# The locked packages change seldom: a layer of their own. PostgreSQL's driver is among them.
 COPY requirements.lock ./
 RUN python -m venv /opt/token-monitor \
     && /opt/token-monitor/bin/pip install --require-hashes -r requirements.lock

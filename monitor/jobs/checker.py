@@ -350,7 +350,7 @@ class Checker:
     ) -> None:
         """Group commit: whatever was answered meanwhile is one transaction."""
         answered = sweep.answered
-        done = False
+        done = gave_up = False
         while not done:
             first = await answered.get()
             if first is None:
@@ -366,11 +366,10 @@ class Checker:
                 await patiently(
                     partial(self._record, group, tally),
                     "looks",
-                    self._charter.patience,
-                    lambda: sweep.trouble is not None,
+                    () if gave_up else self._charter.patience,
                 )
             except UnavailableError as error:
-                sweep.trouble = error
+                sweep.trouble, gave_up = error, True
                 continue
             if progress is not None:
                 progress(tally.looked)
