@@ -154,7 +154,7 @@ def test_a_database_that_crashes_in_the_middle_costs_lateness_only(
 ) -> None:
     """Stopped at once and started again, its backends killed; back within 30 s."""
     random = Random(11)
-    stops, shots = (10, 20) if SOAK else (2, 4)
+    stops, shots = (10, 20) if SOAK else (1, 2)
     with own_server("fsync=on") as server, graph(tmp_path / "graph", plot()) as served:
         if server is None:
             none_found()
