@@ -19,7 +19,7 @@ from benchmarks.fleet import APP, Job, Meter, tokens
 from monitor.app import configure_log, open_house, open_store
 from monitor.config import Settings, load
 from monitor.core.inventory import Row
-from monitor.jobs.checker import Tally
+from monitor.jobs import Tally
 
 _MODULES = "modules.json"
 

@@ -1,8 +1,10 @@
 """The story: ask, decide, remember, tell."""
 
 from monitor.jobs.charter import App, Charter
-from monitor.jobs.checker import Checker, Tally
-from monitor.jobs.courier import Courier, Delivered
+from monitor.jobs.checker import Checker
+from monitor.jobs.courier import Courier
+from monitor.jobs.delivered import Delivered
 from monitor.jobs.supply import Pause
+from monitor.jobs.tally import Tally
 
 __all__ = ["App", "Charter", "Checker", "Courier", "Delivered", "Pause", "Tally"]

@@ -1,9 +1,7 @@
 """Checker: asks Graph about tokens, judges the answers, records what is decided."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Final, TypeAlias
@@ -12,19 +10,19 @@ import structlog
 
 from monitor.core.observation import Look
 from monitor.core.tokens import Cause, Code, Inconclusive
-from monitor.core.verdict import Severity
 from monitor.errors import UnavailableError
 from monitor.jobs.callers import AppDesk, Desks
 from monitor.jobs.charter import Charter
 from monitor.jobs.court import Court
 from monitor.jobs.patience import patiently
 from monitor.jobs.planning import advance_matter, plan_matter
-from monitor.jobs.supply import CHUNK, Due, Every, Named, Pause, Supply
+from monitor.jobs.supply import CHUNK, Batch, Due, Every, Named, Pause, Supply
+from monitor.jobs.tally import Tally, count, notices_in
 from monitor.jobs.together import together
 from monitor.probe.meta import MetaProbe, MetaWorker
 from monitor.store import Store
 from monitor.store.claims import Claim
-from monitor.store.judging import Looked, Recorded, Unread
+from monitor.store.judging import Looked, Unread
 
 GROUP: Final = 1000
 """The most tokens recorded in one transaction."""
@@ -39,40 +37,6 @@ _INTERNAL: Final = Inconclusive(Cause.INTERNAL)
 Clock: TypeAlias = Callable[[], datetime]
 
 log = structlog.stdlib.get_logger("monitor.checker")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a sweep came to."""
-
-    looked: int = 0
-    """Tokens that were asked about."""
-    conclusive: int = 0
-    by_severity: Counter[Severity] = field(default_factory=Counter)
-    suspected: int = 0
-    notices: int = 0
-    superseded: int = 0
-    failed: int = 0
-    """Tokens we could not even record; a bug, logged as such."""
-    foreign: set[str] = field(default_factory=set)
-    """Apps of which some token was said to be another app's."""
-    unasked: dict[str, Cause] = field(default_factory=dict)
-    """Apps of which no token could be asked, and why."""
-
-    @property
-    def attention(self) -> bool:
-        """Whether some token is not well, or under suspicion."""
-        bad = (Severity.WARNING, Severity.CRITICAL)
-        return self.suspected > 0 or any(self.by_severity[s] for s in bad)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Tokens of one app, to be asked about in one call."""
-
-    claims: Sequence[Claim]
-    paid_at: datetime
-    fresh_until: datetime
 
 
 class _Sweep:
@@ -189,7 +153,7 @@ class Checker:
             recorded = await self._store.records.judge_due(
                 app_id, self._court, self._clock()
             )
-            notices += _notices(recorded)
+            notices += notices_in(recorded)
             if not recorded.judged:
                 return notices
 
@@ -282,7 +246,7 @@ class Checker:
                 await sweep.answered.put(looked)
 
     async def _ask(
-        self, worker: MetaWorker, desks: Desks, batch: "Batch"
+        self, worker: MetaWorker, desks: Desks, batch: Batch
     ) -> list[tuple[Claim, Looked]]:
         """One call about a batch; every token of it gets a look, or is given back.
 
@@ -300,7 +264,7 @@ class Checker:
             batch = await self._renewed(batch)
         return []
 
-    async def _renewed(self, batch: "Batch") -> "Batch":
+    async def _renewed(self, batch: Batch) -> Batch:
         now, fresh_until = self._clock(), self._fresh_until()
         renewed = await self._store.claims.renew(batch.claims, now, self._charter.lease)
         lost = len(batch.claims) - len(renewed)
@@ -309,7 +273,7 @@ class Checker:
         return Batch(renewed, batch.paid_at, fresh_until)
 
     async def _ask_once(
-        self, worker: MetaWorker, desk: AppDesk, batch: "Batch"
+        self, worker: MetaWorker, desk: AppDesk, batch: Batch
     ) -> list[tuple[Claim, Looked]] | None:
         """Ask, if the claims are fresh at the very moment the call leaves us."""
         asked_at = self._clock()
@@ -338,7 +302,7 @@ class Checker:
         )
         return looked
 
-    async def _give_back(self, desk: AppDesk, batch: "Batch") -> None:
+    async def _give_back(self, desk: AppDesk, batch: Batch) -> None:
         at = desk.rests_until or self._clock()
         await self._store.claims.release(batch.claims, at, batch.paid_at)
 
@@ -390,7 +354,7 @@ class Checker:
             if len(group) == 1:
                 log.exception("token.failed", token=group[0][0].id)
         if recorded is not None:
-            _count(recorded, tally)
+            count(recorded, tally)
         elif len(group) > 1:
             middle = len(group) // 2
             await self._record(group[:middle], tally)
@@ -432,26 +396,3 @@ class Checker:
             ),
             now,
         )
-
-
-def _notices(recorded: Recorded) -> int:
-    return sum(1 for _, judged in recorded.judged if judged.step.notice is not None)
-
-
-def _count(recorded: Recorded, tally: Tally) -> None:
-    confirmed = recorded.confirmed.total()
-    tally.looked += len(recorded.judged) + confirmed
-    tally.conclusive += confirmed
-    tally.superseded += len(recorded.superseded)
-    tally.notices += _notices(recorded)
-    for name, count in recorded.confirmed.items():
-        tally.by_severity[Severity(name)] += count
-    for record, judged in recorded.judged:
-        suspicion = judged.observation.suspicion
-        if Code.WRONG_APP in (suspicion and suspicion.code, *judged.verdict.codes):
-            tally.foreign.add(record.expected.app_id)
-        tally.by_severity[judged.verdict.severity] += 1
-        if judged.observation.suspicion is not None:
-            tally.suspected += 1
-        if judged.cause is None:
-            tally.conclusive += 1

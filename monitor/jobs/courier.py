@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 from typing import Final, TypeAlias
@@ -25,6 +25,7 @@ from monitor.core.observation import classify
 from monitor.core.tokens import Code
 from monitor.errors import UnavailableError
 from monitor.jobs.charter import Charter
+from monitor.jobs.delivered import Delivered
 from monitor.jobs.patience import patiently
 from monitor.jobs.planning import advance_matter, findings_for, plan_matter
 from monitor.notify.compose import Composer
@@ -43,26 +44,6 @@ _LONG: Final = 60
 """So many more tries for what must not be forgotten; the lease ends them."""
 
 log = structlog.stdlib.get_logger("monitor.courier")
-
-
-@dataclass(slots=True)
-class Delivered:
-    """What a pass over the outbox came to."""
-
-    sealed: int = 0
-    sent: int = 0
-    deferred: int = 0
-    refused: int = 0
-    dropped: int = 0
-    channel: str | None = None
-    """What the way to the mail server failed with."""
-    ailing: bool = False
-    """Whether one line failed: the others take no more letters."""
-
-    @property
-    def troubled(self) -> bool:
-        """Whether an attempt was deferred or refused."""
-        return bool(self.deferred or self.refused or self.channel is not None)
 
 
 class Courier:

@@ -26,6 +26,15 @@ class Pause:
     hourly: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tokens of one app, to be asked about in one call."""
+
+    claims: Sequence[Claim]
+    paid_at: datetime
+    fresh_until: datetime
+
+
 class Supply(Protocol):
     """Where the claims of a sweep come from."""
 

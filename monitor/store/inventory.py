@@ -6,7 +6,6 @@ from collections.abc import (
     Callable,
     Iterable,
     Iterator,
-    Mapping,
     Sequence,
 )
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.delivery import Drop, Waiting
+from monitor.core.delivery import Drop
 from monitor.core.inventory import Row
 from monitor.core.schedule import Urgency
 from monitor.core.tokens import Cause
@@ -39,10 +38,10 @@ from monitor.store.dialect import (
     WORDS,
     ByDialect,
     given,
-    insert_on,
     pack,
     pack_ids,
 )
+from monitor.store.owners import follow_owner
 from monitor.store.seal import Keyring, SealBrokenError, fingerprint, token_place
 from monitor.store.tables import (
     UtcDateTime,
@@ -221,7 +220,7 @@ class Inventory:
         await connection.execute(
             delete(introspections).where(introspections.c.token_row == old.row_id)
         )
-        await _follow_owner(connection, old, stored.facts, now)
+        await follow_owner(connection, old, stored.facts, now)
 
     async def _change(
         self,
@@ -244,7 +243,7 @@ class Inventory:
                 heard=None,
             )
         )
-        await _follow_owner(connection, old, stored.facts, now)
+        await follow_owner(connection, old, stored.facts, now)
 
     async def remove(self, token_id: str, author: str, now: datetime) -> bool:
         """Forget a token, its history, and what was still to be said of it."""
@@ -382,56 +381,6 @@ def _facts(row: Row) -> dict[str, Any]:
         "cc": ",".join(row.cc),
         "labels": encode(dict(row.labels)),
     }
-
-
-async def _follow_owner(
-    connection: AsyncConnection, old: AnyRow, facts: Mapping[str, Any], now: datetime
-) -> None:
-    """Tell the new owner what the old one was to be told of an open incident."""
-    email = facts["owner_email"]
-    if old.owner_email == email:
-        return
-    last = (
-        select(outbox)
-        .join(incidents, incidents.c.id == outbox.c.incident_id)
-        .where(
-            outbox.c.token_row == old.row_id,
-            outbox.c.role == "owner",
-            outbox.c.recipient == old.owner_email,
-            incidents.c.closed_at.is_(None),
-        )
-        .order_by(outbox.c.number.desc())
-        .limit(1)
-    )
-    row = (await connection.execute(last)).first()
-    if row is None:
-        return
-    entry = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
-    entry |= {
-        "id": secrets.token_hex(6),
-        "recipient": email,
-        "name": facts["owner_name"],
-        "cc": facts["cc"],
-        "locale": facts["locale"],
-        "timezone": facts["timezone"],
-        "planned_at": now,
-        "state": "waiting",
-        "waits_for": Waiting.GROUP,
-        "due_at": now,
-        "asked_look_at": None,
-        "letter_id": None,
-        "dropped_for": None,
-        "settled_at": None,
-    }
-    plan = insert_on(outbox, connection).values(**entry)
-    await connection.execute(
-        plan.on_conflict_do_update(
-            index_elements=["incident_id", "number", "recipient"],
-            set_={name: entry[name] for name in entry if name != "id"},
-            # He owned it before, and lost it before he was told.
-            where=outbox.c.state == "dropped",
-        )
-    )
 
 
 def _chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

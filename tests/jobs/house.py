@@ -12,9 +12,7 @@ from typing import Any, Final
 
 from monitor.core.inventory import Row
 from monitor.core.policy import Rule
-from monitor.jobs import App, Charter, Checker, Courier
-from monitor.jobs.checker import Tally
-from monitor.jobs.courier import Delivered
+from monitor.jobs import App, Charter, Checker, Courier, Delivered, Tally
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
 from monitor.notify.server import Server, Tls

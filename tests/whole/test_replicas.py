@@ -135,6 +135,7 @@ def test_without_the_fence_the_test_of_double_checks_goes_red(
         place.run("tokens", "import", served.inventory)
         with fleet(place, fenced=False) as replicas:
             everything_looked_at(postgres_url, clock())
+            assert double_checks(served, NEAR) == [], "nobody was frozen yet"
             for _ in range(5):
                 # All at once, and slowly: whoever is frozen now has much in hand.
                 execute(postgres_url, "UPDATE health SET next_check_at = 1")

@@ -1,0 +1,64 @@
+"""A token changes hands: what its old owner was to be told is told to the new one."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.core.delivery import Waiting
+from monitor.store.dialect import insert_on
+from monitor.store.tables import incidents, outbox
+from monitor.store.transactions import AnyRow
+
+
+async def follow_owner(
+    connection: AsyncConnection, old: AnyRow, facts: Mapping[str, Any], now: datetime
+) -> None:
+    """Tell the new owner what the old one was to be told of an open incident."""
+    email = facts["owner_email"]
+    if old.owner_email == email:
+        return
+    last = (
+        select(outbox)
+        .join(incidents, incidents.c.id == outbox.c.incident_id)
+        .where(
+            outbox.c.token_row == old.row_id,
+            outbox.c.role == "owner",
+            outbox.c.recipient == old.owner_email,
+            incidents.c.closed_at.is_(None),
+        )
+        .order_by(outbox.c.number.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(last)).first()
+    if row is None:
+        return
+    entry = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    entry |= {
+        "id": secrets.token_hex(6),
+        "recipient": email,
+        "name": facts["owner_name"],
+        "cc": facts["cc"],
+        "locale": facts["locale"],
+        "timezone": facts["timezone"],
+        "planned_at": now,
+        "state": "waiting",
+        "waits_for": Waiting.GROUP,
+        "due_at": now,
+        "asked_look_at": None,
+        "letter_id": None,
+        "dropped_for": None,
+        "settled_at": None,
+    }
+    plan = insert_on(outbox, connection).values(**entry)
+    await connection.execute(
+        plan.on_conflict_do_update(
+            index_elements=["incident_id", "number", "recipient"],
+            set_={name: entry[name] for name in entry if name != "id"},
+            # He owned it before, and lost it before he was told.
+            where=outbox.c.state == "dropped",
+        )
+    )
