@@ -130,19 +130,24 @@ class AppDesk:
         return kin.own > kin.foreign
 
     async def ask(
-        self, worker: MetaWorker, tokens: Sequence[str], still: Callable[[], bool]
+        self,
+        worker: MetaWorker,
+        tokens: Sequence[bytes],
+        known: Sequence[int | None],
+        still: Callable[[], bool],
     ) -> Sequence[Heard] | None:
         """What Meta says about each token, or why each could not be told.
 
         Args:
             worker: Who asks.
             tokens: At most fifty.
+            known: For each the print of what was heard before, if there is one.
             still: Whether we may, asked immediately before the call leaves us.
 
         Returns:
             `None`: we might not any more, and nobody was asked.
         """
-        asked = await worker.ask(self._caller, tokens, still)
+        asked = await worker.ask(self._caller, tokens, known, still)
         if asked.unsent:
             return None
         self.touched = True
@@ -153,7 +158,7 @@ class AppDesk:
             and await self._afford(len(tokens))
         ):
             await self._breathe()
-            again = await worker.ask(self._caller, tokens, still)
+            again = await worker.ask(self._caller, tokens, known, still)
             asked = asked if again.unsent else again
         await self._note_usage(asked.usage)
         await self._weigh(worker, asked)

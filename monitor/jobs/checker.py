@@ -8,7 +8,6 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from monitor.core.observation import Look
 from monitor.core.tokens import Cause, Code, Inconclusive
 from monitor.errors import UnavailableError
 from monitor.jobs.callers import AppDesk, Desks
@@ -19,10 +18,11 @@ from monitor.jobs.planning import advance_matter, plan_matter
 from monitor.jobs.supply import CHUNK, Batch, Due, Every, Named, Pause, Supply
 from monitor.jobs.tally import Tally, count, notices_in
 from monitor.jobs.together import together
+from monitor.probe.heard import told
 from monitor.probe.meta import MetaProbe, MetaWorker
 from monitor.store import Store
 from monitor.store.claims import Claim
-from monitor.store.judging import Looked, Unread
+from monitor.store.judging import Looks
 
 GROUP: Final = 1000
 """The most tokens recorded in one transaction."""
@@ -32,7 +32,8 @@ _FRESH: Final = 1 / 3
 
 So two calls about a token, by two replicas, lie at least two thirds of a lease apart.
 """
-_INTERNAL: Final = Inconclusive(Cause.INTERNAL)
+_FAILED: Final = told(Inconclusive(Cause.INTERNAL))
+_SEALED: Final = Inconclusive(Cause.SECRET)
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -47,9 +48,7 @@ class _Sweep:
         # Claims run a chunk ahead, or askers would wait for the one writing connection.
         ahead = max(charter.workers, CHUNK // charter.batch_size)
         self.batches: asyncio.Queue[Batch | None] = asyncio.Queue(ahead)
-        self.answered: asyncio.Queue[list[tuple[Claim, Looked]] | None] = asyncio.Queue(
-            ahead
-        )
+        self.answered: asyncio.Queue[list[Looks] | None] = asyncio.Queue(ahead)
         self.trouble: UnavailableError | None = None
         """Why the sweep ends early: what is answered is still recorded."""
 
@@ -247,7 +246,7 @@ class Checker:
 
     async def _ask(
         self, worker: MetaWorker, desks: Desks, batch: Batch
-    ) -> list[tuple[Claim, Looked]]:
+    ) -> list[Looks]:
         """One call about a batch; every token of it gets a look, or is given back.
 
         A batch that waited for long is claimed anew: who was frozen beyond his lease
@@ -274,32 +273,31 @@ class Checker:
 
     async def _ask_once(
         self, worker: MetaWorker, desk: AppDesk, batch: Batch
-    ) -> list[tuple[Claim, Looked]] | None:
+    ) -> list[Looks] | None:
         """Ask, if the claims are fresh at the very moment the call leaves us."""
         asked_at = self._clock()
-        looked: list[tuple[Claim, Looked]] = []
-        readable: list[Claim] = []
-        secrets: list[str] = []
-        for claim in batch.claims:
-            secret = self._store.inventory.unseal(claim)
-            if isinstance(secret, Cause):
+        looked: list[Looks] = []
+        claims, secrets = batch.claims, self._store.inventory.unseal(batch.claims)
+        if None in secrets:
+            broken = [c for c, s in zip(claims, secrets, strict=True) if s is None]
+            for claim in broken:
                 log.error("token.unreadable", token=claim.id)
-                looked.append((claim, Look(Inconclusive(secret), asked_at)))
-            else:
-                readable.append(claim)
-                secrets.append(secret)
+            looked.append(Looks(broken, [told(_SEALED)] * len(broken), asked_at))
+            claims = [c for c, s in zip(claims, secrets, strict=True) if s is not None]
+        readable = [secret for secret in secrets if secret is not None]
         if not readable:
             return looked
         fresh_until = batch.fresh_until
-        heard = await desk.ask(worker, secrets, lambda: self._clock() < fresh_until)
+        heard = await desk.ask(
+            worker,
+            readable,
+            self._court.known(claims),
+            lambda: self._clock() < fresh_until,
+        )
         if heard is None:
             return None
         log.debug("batch.asked", app=desk.id, tokens=len(readable))
-        proved_at, app_known = desk.proved_at, desk.app_known
-        looked.extend(
-            (claim, Unread(words, asked_at, proved_at, app_known))
-            for claim, words in zip(readable, heard, strict=True)
-        )
+        looked.append(Looks(claims, heard, asked_at, desk.proved_at, desk.app_known))
         return looked
 
     async def _give_back(self, desk: AppDesk, batch: Batch) -> None:
@@ -320,12 +318,14 @@ class Checker:
             if first is None:
                 return
             group = list(first)
-            while len(group) < GROUP and not answered.empty():
+            size = sum(map(len, first))
+            while size < GROUP and not answered.empty():
                 more = answered.get_nowait()
                 if more is None:
                     done = True
                     break
-                group.extend(more)
+                group += more
+                size += sum(map(len, more))
             try:
                 await patiently(
                     partial(self._record, group, tally),
@@ -338,7 +338,7 @@ class Checker:
             if progress is not None:
                 progress(tally.looked)
 
-    async def _record(self, group: list[tuple[Claim, Looked]], tally: Tally) -> None:
+    async def _record(self, group: Sequence[Looks], tally: Tally) -> None:
         """Record a group; one that fails is halved, so one token spoils no other.
 
         The token that fails alone is recorded as one we could not judge.
@@ -351,23 +351,26 @@ class Checker:
             raise
         except Exception:
             recorded = None
-            if len(group) == 1:
-                log.exception("token.failed", token=group[0][0].id)
+            if sum(map(len, group)) == 1:
+                log.exception("token.failed", token=group[0].claims[0].id)
         if recorded is not None:
             count(recorded, tally)
         elif len(group) > 1:
             middle = len(group) // 2
             await self._record(group[:middle], tally)
             await self._record(group[middle:], tally)
+        elif len(group[0]) > 1:
+            for half in group[0].halves():
+                await self._record([half], tally)
         else:
-            await self._record_failure(*group[0], tally)
+            await self._record_failure(group[0], tally)
 
-    async def _record_failure(self, claim: Claim, look: Looked, tally: Tally) -> None:
-        if isinstance(look, Look) and look.answer == _INTERNAL:
+    async def _record_failure(self, looks: Looks, tally: Tally) -> None:
+        if looks.words[0] is _FAILED:
             tally.failed += 1  # its claim lapses, and it is tried again
             return
-        failed = Look(_INTERNAL, look.asked_at, look.proved_at)
-        await self._record([(claim, failed)], tally)
+        failed = Looks(looks.claims, [_FAILED], looks.asked_at, looks.proved_at)
+        await self._record([failed], tally)
 
     async def _app_mismatch(self, app_id: str, tally: Tally) -> None:
         """If most tokens are said to be another app's, the app id is the mistake."""

@@ -1,6 +1,6 @@
 """Court: the decisions about one token in their order, under one charter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from hashlib import blake2b
 
@@ -11,6 +11,7 @@ from monitor.core.schedule import judge_at, look_every, next_check_at, urgency
 from monitor.core.tokens import Inconclusive
 from monitor.jobs.charter import Charter
 from monitor.jobs.planning import token_entries
+from monitor.store.claims import Claim
 from monitor.store.codec import encode
 from monitor.store.entries import Entry
 from monitor.store.judging import Judgement, Owner, Record
@@ -30,6 +31,11 @@ class Court:
     def print(self) -> int:
         """Tells whether two judgements were made under the same rules and release."""
         return self._print
+
+    def known(self, claims: Iterable[Claim]) -> list[int | None]:
+        """For each token the print of what was heard, if it is at rest under us."""
+        rules = self._print
+        return [None if c.heard is None else c.heard ^ rules for c in claims]
 
     def judge(self, record: Record, look: Look | None) -> Judgement:
         """What becomes of a token after a look, or by time alone."""

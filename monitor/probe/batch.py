@@ -1,5 +1,6 @@
 """Take a batch's reply apart: one answer for each question, in order, or none."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ from monitor.probe.interpret import (
     interpret_value,
     refusal,
 )
+from monitor.probe.pieces import take_apart
 from monitor.probe.reading import UnreadableError, read_json
 from monitor.probe.rows import Position
 from monitor.probe.usage import TELLING, Headers
@@ -44,7 +46,7 @@ class _Header(msgspec.Struct, gc=False, frozen=True):
 
 class _Item(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     code: int
-    body: str
+    body: msgspec.Raw
     headers: msgspec.Raw = msgspec.Raw(b"[]")
 
 
@@ -52,8 +54,12 @@ _HEADERS: Final = msgspec.json.Decoder(list[_Header])
 _USUAL: Final = msgspec.json.Decoder(list[_Item | None])
 
 
-def interpret_batch(status: int, body: bytes, asked: int) -> BatchReading:
+def interpret_batch(
+    status: int, body: bytes, asked: int, known: Sequence[int | None] = ()
+) -> BatchReading:
     """The answers to `asked` questions put in one batch.
+
+    What `known` says, if anything, `take_apart` tells.
 
     Positions are never guessed: a reply of another length than the question answers
     nothing. A `null` entry was given up by Meta and is asked again.
@@ -61,6 +67,9 @@ def interpret_batch(status: int, body: bytes, asked: int) -> BatchReading:
     Source: Graph API, "Batch Requests", read 2026-11-23.
     """
     if status == OK:
+        pieces = take_apart(body, known or (None,) * asked)
+        if pieces is not None:
+            return BatchReading(pieces.heard, None, pieces.headers)
         items = _usual(body)
         if items is not None and len(items) == asked:
             with suppress(msgspec.MsgspecError, ValueError):
@@ -93,7 +102,7 @@ def _usual(body: bytes) -> list[_Item | None] | None:
 
 def _read_usual(items: list[_Item | None]) -> BatchReading:
     answers = tuple(
-        told(_GIVEN_UP) if item is None else heard(item.code, item.body)
+        told(_GIVEN_UP) if item is None else heard(item.code, _text(item.body))
         for item in items
     )
     # Most items of a batch bear the same headers: each kind is read once.
@@ -105,6 +114,13 @@ def _read_usual(items: list[_Item | None]) -> BatchReading:
         if header.name.lower() in TELLING
     )
     return BatchReading(answers, None, tuple(headers))
+
+
+def _text(body: msgspec.Raw) -> bytes:
+    spelt = bytes(body)
+    if not spelt.startswith(b'"'):
+        raise ValueError
+    return spelt
 
 
 def _read_unusual(status: int, value: object, asked: int) -> BatchReading:

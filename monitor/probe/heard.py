@@ -1,18 +1,19 @@
 """Heard: what Meta said about one token, word for word, read when somebody asks."""
 
 import re
-from hashlib import blake2b
 from typing import Final
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct, json
+from xxhash import xxh3_64_intdigest
 
-from monitor.core.tokens import Answer
-from monitor.probe.interpret import OK, interpret
+from monitor.core.tokens import Answer, Cause
+from monitor.probe.interpret import OK, by_status, interpret
+from monitor.probe.rows import Position
 
-_USUAL: Final = ('{"data":{', '{"data": {')
-_ESCAPED: Final = re.compile(r"\\u00[67]")
+_USUAL: Final = (b'"{\\"data\\":{', b'"{\\"data\\": {')
+_ESCAPED: Final = re.compile(rb"\\u00[67]")
 """A letter as JSON may spell it, but Meta does not: it could hide a key."""
-_BLANK: Final = blake2b(digest_size=8)
+_TEXT: Final = json.Decoder(str)
 
 
 class Heard(Struct, gc=False, eq=False):
@@ -20,14 +21,14 @@ class Heard(Struct, gc=False, eq=False):
 
     Most tokens of a fleet are answered word for word as the time before. Equal words
     have equal prints, and what words mean depends on nothing but the words, so the
-    store need not have them read to know that nothing changed. A print is of the text
-    itself, not of what stood around it or of how the reply spelt it.
+    store need not have them read to know that nothing changed. A print is of what
+    stands between a batch's quotes, with its escapes, and of nothing around it.
     """
 
     print: int | None
     """63 bits, so it fits a column; `None`: the answer was read already."""
-    words: str | None
-    """They may hold anything, so they are never shown."""
+    spelt: bytes
+    """The words as a JSON string. They may hold anything, so they are never shown."""
     read: Answer | None = None
 
     def __repr__(self) -> str:
@@ -37,33 +38,48 @@ class Heard(Struct, gc=False, eq=False):
     def answer(self) -> Answer:
         """What the words mean."""
         if self.read is None:
-            self.read = interpret(OK, self.words or "")
+            self.read = _meaning(OK, self.spelt)
         return self.read
 
 
 def told(answer: Answer) -> Heard:
     """An answer that was read at once."""
-    return Heard(None, None, answer)
+    return Heard(None, b"", answer)
 
 
-def print_of(words: str) -> int:
-    """A number of 63 bits that only the same words have."""
-    hashed = _BLANK.copy()
-    hashed.update(words.encode(errors="surrogatepass"))
-    return int.from_bytes(hashed.digest()) >> 1
+def print_of(spelt: bytes) -> int:
+    """A number of 63 bits that only the same words have, but for chance.
+
+    No secret depends on it, so a hash that is merely fast will do. It is the same in
+    every release: it is kept for months.
+    """
+    return xxh3_64_intdigest(spelt) >> 1
 
 
-def heard(status: int, body: str) -> Heard:
+def heard(status: int, spelt: bytes) -> Heard:
     """One item of a batch: left unread if it is about the token and about it alone.
 
     Whatever may concern the call, the caller or the quota is read at once. Without
     the word `error`, an object `data` tells nothing of these.
+
+    Args:
+        status: The item's own.
+        spelt: Its body as it stands in the batch: a JSON string with its quotes.
     """
     if (
         status == OK
-        and body.startswith(_USUAL)
-        and '"error"' not in body
-        and not ("\\" in body and _ESCAPED.search(body))
+        and spelt.startswith(_USUAL)
+        and b'error\\"' not in spelt
+        and not (b"\\u00" in spelt and _ESCAPED.search(spelt))
     ):
-        return Heard(print_of(body), body)
-    return told(interpret(status, body))
+        return Heard(xxh3_64_intdigest(spelt) >> 1, spelt)
+    return told(_meaning(status, spelt))
+
+
+def _meaning(status: int, spelt: bytes) -> Answer:
+    try:
+        words = _TEXT.decode(spelt)
+    except MsgspecError:
+        # Lone surrogates are among these: no text can hold them.
+        return by_status(Position.ITEM, status, "not JSON")
+    return interpret(status, words)

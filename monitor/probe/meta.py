@@ -61,12 +61,13 @@ class Caller:
         return hmac.new(key, message, hashlib.sha256).hexdigest()
 
     @cached_property
-    def frame(self) -> tuple[str, str, str]:
+    def frame(self) -> tuple[bytes, bytes, bytes]:
         """What stands before, between and after the tokens in the form of a batch."""
         head = quote_plus('{"method":"GET","relative_url":"debug_token?input_token=')
         tail = quote_plus(f'&appsecret_proof={self.proof}"}}')
+        begin, between = f"batch=%5B{head}", f"{tail}%2C{head}"
         end = f"{tail}%5D&appsecret_proof={self.proof}"
-        return f"batch=%5B{head}", f"{tail}%2C{head}", end
+        return begin.encode(), between.encode(), end.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +147,19 @@ class MetaWorker:
         await self._wire.close()
 
     async def ask(
-        self, caller: Caller, tokens: Sequence[str], still: Still | None = None
+        self,
+        caller: Caller,
+        tokens: Sequence[bytes],
+        known: Sequence[int | None] = (),
+        still: Still | None = None,
     ) -> Asked:
         """What Meta says about each of at most fifty tokens of the caller's app.
 
-        `still` is asked immediately before the call leaves us: whether it may.
+        Args:
+            caller: Who asks.
+            tokens: In UTF-8.
+            known: For each the print of an answer about it alone, given before.
+            still: Asked immediately before the call leaves us: whether it may.
 
         Raises:
             ValueError: there are more than fifty.
@@ -168,8 +177,11 @@ class MetaWorker:
             heard = (told(trouble),) * len(tokens)
             unsent = reply.failure is Failure.UNSENT
             return Asked(heard, trouble, Usage(), unsent)
-        reading = _blamed(interpret_batch(reply.status, reply.body, len(tokens)))
-        throttled = any(map(_is_throttled, reading.heard))
+        reading = _blamed(
+            interpret_batch(reply.status, reply.body, len(tokens), known)
+        )
+        read = [each for each in reading.heard if each.print is None]
+        throttled = any(map(_is_throttled, read))
         usage = read_usage(reply.headers, reading.headers, throttled=throttled)
         return Asked(reading.heard, reading.trouble, usage)
 
@@ -181,7 +193,7 @@ class MetaWorker:
 
         Source: Graph API, "Debug Token", read 2026-11-23.
         """
-        asked = await self.ask(caller, [caller.token])
+        asked = await self.ask(caller, [_bytes(caller.token)])
         answer = asked.answers[0]
         if isinstance(answer, Inconclusive):
             rejected = answer.cause is Cause.CALLER
@@ -196,7 +208,7 @@ class MetaWorker:
         return Proof(ok=True, rejected=False, trouble=None, usage=asked.usage)
 
 
-def form_of(caller: Caller, tokens: Sequence[str]) -> bytes:
+def form_of(caller: Caller, tokens: Sequence[bytes]) -> bytes:
     """The form of one batch, the same as `urlencode` would make of it, but faster.
 
     The tokens stand in the items' own queries, and these stand in the body. Each item
@@ -206,9 +218,9 @@ def form_of(caller: Caller, tokens: Sequence[str]) -> bytes:
     Source: Graph API, "Batch Requests" and "Secure Graph API Calls", read 2026-11-23.
     """
     begin, between, end = caller.frame
-    if not _bytes("".join(tokens)).isalnum():  # most need no quoting at all
-        tokens = [quote_plus(quote_plus(_bytes(token))) for token in tokens]
-    return f"{begin}{between.join(tokens)}{end}".encode()
+    if not b"".join(tokens).isalnum():  # most need no quoting at all
+        tokens = [quote_plus(quote_plus(token)).encode() for token in tokens]
+    return b"".join((begin, between.join(tokens), end))
 
 
 def _bytes(text: str) -> bytes:
@@ -223,9 +235,6 @@ def _tls_for(url: str) -> ssl.SSLContext:
 
 
 def _is_throttled(heard: Heard) -> bool:
-    """Words that are still unread are about their token alone."""
-    if heard.print is not None:
-        return False
     answer = heard.answer
     return isinstance(answer, Inconclusive) and answer.cause is Cause.THROTTLED
 
@@ -241,6 +250,7 @@ def _blamed(reading: BatchReading) -> BatchReading:
 
 
 def _blames(heard: Heard) -> bool:
+    """Words that are still unread are about their token alone."""
     if heard.print is not None:
         return False
     answer = heard.answer

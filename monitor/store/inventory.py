@@ -273,13 +273,16 @@ class Inventory:
             )
         return True
 
-    def unseal(self, claim: Claim) -> str | Cause:
-        """The secret of a claimed token, or why it cannot be read."""
-        try:
+    def unseal(self, claims: Iterable[Claim]) -> list[bytes | None]:
+        """The secrets of claimed tokens; `None`: no key opens it."""
+        opened: list[bytes | None] = []
+        for claim in claims:
             place = token_place(claim.row_id, claim.version)
-            return self._keyring.open(claim.sealed, place).decode()
-        except (SealBrokenError, UnicodeDecodeError):
-            return Cause.SECRET
+            try:
+                opened.append(self._keyring.open(claim.sealed, place))
+            except SealBrokenError:
+                opened.append(None)
+        return opened
 
     async def export(self) -> AsyncIterator[dict[str, Any]]:
         """Every row of the inventory, without its secret, in the order of the ids."""

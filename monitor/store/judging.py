@@ -14,9 +14,8 @@ from monitor.core.policy import Rule
 from monitor.core.schedule import Urgency
 from monitor.core.tokens import Answer, Cause, Expected
 from monitor.core.verdict import Verdict
-from monitor.store.entries import (
-    Entry,
-)
+from monitor.store.claims import Claim
+from monitor.store.entries import Entry
 
 
 class Words(Protocol):
@@ -31,25 +30,36 @@ class Words(Protocol):
         """What the words mean."""
 
 
-class Unread(Struct, gc=False, eq=False):
-    """A look whose answer nobody has read yet: the same words again need no reading."""
+class Looks(Struct, gc=False, eq=False):
+    """Looks at tokens that were asked about in one call, unread yet.
 
-    words: Words
+    A sweep makes a look of each token, and most need no reading: what they share is
+    kept once.
+    """
+
+    claims: Sequence[Claim]
+    words: Sequence[Words]
+    """What was said about each of them, in the same order."""
     asked_at: datetime
     proved_at: datetime | None = None
     app_known: bool = True
 
-    @property
-    def print(self) -> int | None:
-        """Tells whether the same was said."""
-        return self.words.print
+    def __len__(self) -> int:
+        return len(self.claims)
 
-    def read(self) -> Look:
-        """The look with what the words mean."""
-        return Look(self.words.answer, self.asked_at, self.proved_at, self.app_known)
+    def read(self, words: Words) -> Look:
+        """One of the looks, with what the words mean."""
+        return Look(words.answer, self.asked_at, self.proved_at, self.app_known)
 
-
-Looked: TypeAlias = Look | Unread
+    def halves(self) -> "tuple[Looks, Looks]":
+        """The same looks in two parts."""
+        half = len(self) // 2
+        claims, words = self.claims, self.words
+        shared = self.asked_at, self.proved_at, self.app_known
+        return (
+            Looks(claims[:half], words[:half], *shared),
+            Looks(claims[half:], words[half:], *shared),
+        )
 
 
 class Record(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Select, bindparam, select
@@ -13,13 +14,15 @@ from monitor.store.claims import Claim
 from monitor.store.codec import decode_incident, decode_known, decode_labels
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack_ids
 from monitor.store.group import Group
-from monitor.store.judging import Court, Looked, Record, Recorded, Unread
+from monitor.store.judging import Court, Looks, Record, Recorded, Words
 from monitor.store.rest import confirm
 from monitor.store.tables import health, incidents, introspections, tokens
 from monitor.store.transactions import AnyRow, Database
 from monitor.store.waiters import lock_tokens
 
-_Held: TypeAlias = Mapping[int, tuple[Claim, Looked]]
+_Held: TypeAlias = Mapping[int, tuple[Claim, Words, Looks]]
+
+_SEVERITY: Final = attrgetter("severity")
 
 
 def _rows(dialect: str) -> Select[Any]:
@@ -90,7 +93,7 @@ class Records:
         self._database = database
 
     async def write(
-        self, looked: Sequence[tuple[Claim, Looked]], court: Court, now: datetime
+        self, looked: Sequence[Looks], court: Court, now: datetime
     ) -> Recorded:
         """Judge and record a group of looks in one transaction.
 
@@ -101,16 +104,15 @@ class Records:
         recorded = Recorded()
         async with self._database.write() as connection:
             confirmed = await confirm(connection, looked, court.print, now)
-            recorded.confirmed.update(claim.severity for claim in confirmed)
-            unsettled = {}
-            if len(confirmed) < len(looked):
+            recorded.confirmed.update(map(_SEVERITY, confirmed))
+            if len(confirmed) < sum(map(len, looked)):
                 rested = {claim.row_id for claim in confirmed}
                 unsettled = {
-                    claim.row_id: (claim, look)
-                    for claim, look in looked
+                    claim.row_id: (claim, words, looks)
+                    for looks in looked
+                    for claim, words in zip(looks.claims, looks.words, strict=True)
                     if claim.row_id not in rested
                 }
-            if unsettled:
                 await _judge_looks(connection, unsettled, court, recorded, now)
         return recorded
 
@@ -161,19 +163,17 @@ async def _judge_looks(
     group = Group(now, court.print)
     left = dict(looked)
     for row in await _fetch(connection, row_ids):
-        claim, look = looked[row.token_row]
+        claim, words, looks = looked[row.token_row]
         checked = row.last_checked_at
-        if row.fence != claim.fence or (checked and checked > look.asked_at):
+        if row.fence != claim.fence or (checked and checked > looks.asked_at):
             continue
         del left[row.token_row]
-        heard = None
-        if isinstance(look, Unread):
-            heard, look = look.print, look.read()
+        look = looks.read(words)
         record = _record(row)
         judgement = court.judge(record, look)
-        group.add(record, look, judgement, row.version, heard)
+        group.add(record, look, judgement, row.version, words.print)
         recorded.judged.append((record, judgement))
-    recorded.superseded = [claim.id for claim, _ in left.values()]
+    recorded.superseded = [claim.id for claim, _, _ in left.values()]
     await group.flush(connection, court.plan)
 
 

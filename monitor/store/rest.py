@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.claims import Claim
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack, pack_ids
-from monitor.store.judging import Looked, Unread
+from monitor.store.judging import Looks
 from monitor.store.tables import health, microseconds
 from monitor.store.transactions import POSTGRESQL
 
@@ -87,7 +87,7 @@ _STANDS: Final = ByDialect(_stands)
 
 async def confirm(
     connection: AsyncConnection,
-    looked: Sequence[tuple[Claim, Looked]],
+    looked: Sequence[Looks],
     print_: int,
     now: datetime,
 ) -> list[Claim]:
@@ -98,17 +98,14 @@ async def confirm(
     """
     claims: list[Claim] = []
     rows: list[tuple[int, ...]] = []
-    asked_at, asked, until = now, microseconds(now), microseconds(now)
-    for claim, look in looked:
-        if claim.heard is None or not isinstance(look, Unread):
-            continue
-        if look.print is None or look.print ^ print_ != claim.heard:
-            continue
-        if look.asked_at is not asked_at:  # the same for all of a batch
-            asked_at = look.asked_at
-            asked = microseconds(asked_at)
-        claims.append(claim)
-        rows.append((asked, claim.row_id, claim.fence, claim.heard, until))
+    until = microseconds(now)
+    for looks in looked:
+        asked = microseconds(looks.asked_at)
+        for claim, words in zip(looks.claims, looks.words, strict=True):
+            heard, said = claim.heard, words.print
+            if heard is not None and said is not None and said ^ print_ == heard:
+                claims.append(claim)
+                rows.append((asked, claim.row_id, claim.fence, heard, until))
     if not rows:
         return []
     if connection.dialect.name == POSTGRESQL:

@@ -1,0 +1,117 @@
+"""Pieces: a batch's reply as Meta spells it, cut into items without decoding it.
+
+What is not spelt this way, to the letter, is no piece, and is decoded instead. Inside
+a JSON string every quote is escaped, so a bare one tells where things begin and end.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from monitor.probe.heard import Heard, heard, print_of
+from monitor.probe.interpret import OK
+from monitor.probe.usage import TELLING, Headers
+
+
+class _Style(NamedTuple):
+    """How an item is written, with blanks or without."""
+
+    begin: bytes
+    joint: bytes
+    """Between two items, up to the second one's status."""
+    body: bytes
+    """Between what comes first and the body."""
+    more: bytes
+    """Stands in what was taken for a body if that goes on behind it."""
+
+
+_STYLES: Final = (
+    _Style(b'[{"code":', b'},{"code":', b',"body":', b'","'),
+    _Style(b'[{"code": ', b'}, {"code": ', b', "body": ', b'", "'),
+)
+_END: Final = b'"}]'
+_NONE: Final = b"{"
+"""No item starts so once its own brace is cut off."""
+
+
+class _Header(msgspec.Struct, gc=False, frozen=True):
+    name: str
+    value: str
+
+
+class _Head(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    code: int
+    headers: list[_Header] = []
+
+
+_HEAD: Final = msgspec.json.Decoder(_Head)
+
+
+class Pieces(NamedTuple):
+    """A reply taken apart."""
+
+    heard: tuple[Heard, ...]
+    headers: Headers
+
+
+def take_apart(reply: bytes, known: Sequence[int | None]) -> Pieces | None:
+    """The items of a reply to so many questions, if it is spelt as Meta does.
+
+    An item whose body turns out to be no JSON string says something unreadable.
+
+    Args:
+        reply: Its body.
+        known: For each question the print of an answer about the token alone, given
+            before: the same words are it again, and are not examined.
+    """
+    for style in _STYLES:
+        if reply.startswith(style.begin):
+            break
+    else:
+        return None
+    if not reply.endswith(_END):
+        return None
+    items = reply[len(style.begin) : 1 - len(_END)].split(style.joint)
+    if len(items) != len(known):
+        return None
+    # Most items of a batch begin alike: each beginning is read once.
+    heads: dict[bytes, _Head] = {}
+    found: list[Heard] = []
+    start, status, size = _NONE, 0, 0
+    for item, before in zip(items, known, strict=True):
+        if not item.startswith(start):
+            start, mark, _ = item.partition(style.body)
+            head = heads.get(start)
+            if head is None:
+                head = _head(start)
+                if head is None or not mark:
+                    return None
+                heads[start] = head
+            start += mark
+            status, size = head.code, len(start)
+        body = item[size:]
+        print_ = print_of(body)
+        if print_ == before and status == OK:
+            found.append(Heard(print_, body))
+        elif not body.endswith(b'"') or style.more in body:
+            return None
+        else:
+            found.append(heard(status, body))
+    headers = dict.fromkeys(
+        (header.name, header.value)
+        for head in heads.values()
+        for header in head.headers
+        if header.name.lower() in TELLING
+    )
+    return Pieces(tuple(found), tuple(headers))
+
+
+def _head(start: bytes) -> _Head | None:
+    """Status and headers; each key once, letter by letter."""
+    if b"\\u00" in start or b'"code"' in start or start.count(b'"headers"') > 1:
+        return None
+    try:
+        return _HEAD.decode(b'{"code":%s}' % start)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
