@@ -22,6 +22,7 @@ from monitor.store import Store
 from monitor.store.apps import AppState
 from monitor.store.claims import Claim
 from monitor.store.ledger import Budget
+from monitor.store.tables import instant
 
 PROOF_AGE: Final = timedelta(minutes=5)
 """For so long Meta's word for a caller is taken."""
@@ -82,8 +83,8 @@ class AppDesk:
         The proof is renewed when it is older than five minutes, and always between
         two looks that settle a suspicion.
         """
-        suspected = [c.suspected_at for c in batch if c.suspected_at is not None]
-        newer_than = max(suspected, default=None)
+        suspected = [c.suspected for c in batch if c.suspected is not None]
+        newer_than = instant(max(suspected)) if suspected else None
         async with self._lock:
             if not self.open:
                 return False

@@ -24,8 +24,10 @@ from monitor.store import Store
 from monitor.store.claims import Claim
 from monitor.store.judging import Looks
 
-GROUP: Final = 1000
-"""The most tokens recorded in one transaction."""
+GROUP: Final = 750
+"""The most tokens judged and recorded in one transaction."""
+_JUDGED: Final = 4
+"""A judgement takes the room of so many tokens that are only confirmed."""
 
 _FRESH: Final = 1 / 3
 """The part of a lease after which a claim is renewed rather than asked about.
@@ -207,21 +209,13 @@ class Checker:
     async def _feed(self, supply: Supply, sweep: "_Sweep") -> None:
         """Claims, cut into batches of one app each."""
         size = self._charter.batch_size
-        partial: dict[str, list[Claim]] = {}
         try:
             async for claims in supply.claims(sweep.desks):
                 # One instant for all: they were claimed in one transaction before it.
                 paid_at, fresh_until = self._clock(), self._fresh_until()
-                for each in claims:
-                    batch = partial.setdefault(each.app_id, [])
-                    batch.append(each)
-                    if len(batch) == size:
-                        full = partial.pop(each.app_id)
-                        await sweep.batches.put(Batch(full, paid_at, fresh_until))
-                for batch in partial.values():
-                    # A token must not wait for a chunk that may come much later.
-                    await sweep.batches.put(Batch(batch, paid_at, fresh_until))
-                partial.clear()
+                for start in range(0, len(claims), size):
+                    part = claims[start : start + size]
+                    await sweep.batches.put(Batch(part, paid_at, fresh_until))
                 if self._stopping.is_set() or sweep.trouble is not None:
                     break
         except UnavailableError as error:
@@ -288,16 +282,23 @@ class Checker:
         if not readable:
             return looked
         fresh_until = batch.fresh_until
+        known = self._court.known(claims)
         heard = await desk.ask(
-            worker,
-            readable,
-            self._court.known(claims),
-            lambda: self._clock() < fresh_until,
+            worker, readable, known, lambda: self._clock() < fresh_until
         )
         if heard is None:
             return None
         log.debug("batch.asked", app=desk.id, tokens=len(readable))
-        looked.append(Looks(claims, heard, asked_at, desk.proved_at, desk.app_known))
+        for claim in claims:
+            claim.sealed = b""  # room that answers need while they wait
+        again = sum(
+            words.print == before
+            for words, before in zip(heard, known, strict=True)
+            if before is not None
+        )
+        looked.append(
+            Looks(claims, heard, asked_at, desk.proved_at, desk.app_known, again)
+        )
         return looked
 
     async def _give_back(self, desk: AppDesk, batch: Batch) -> None:
@@ -318,14 +319,14 @@ class Checker:
             if first is None:
                 return
             group = list(first)
-            size = sum(map(len, first))
-            while size < GROUP and not answered.empty():
+            room = GROUP * _JUDGED - _room(first)
+            while room > 0 and not answered.empty():
                 more = answered.get_nowait()
                 if more is None:
                     done = True
                     break
                 group += more
-                size += sum(map(len, more))
+                room -= _room(more)
             try:
                 await patiently(
                     partial(self._record, group, tally),
@@ -399,3 +400,8 @@ class Checker:
             ),
             now,
         )
+
+
+def _room(looked: Sequence[Looks]) -> int:
+    """The room that looks take in a transaction."""
+    return sum(len(looks) * _JUDGED - looks.again * (_JUDGED - 1) for looks in looked)

@@ -11,7 +11,7 @@ from monitor.jobs.callers import Desks
 from monitor.store.claims import Claim, Claims, Taken
 
 _STEP: Final = timedelta(seconds=1)
-CHUNK: Final = 2000
+CHUNK: Final = 3000
 """How many tokens are claimed at a time."""
 
 
@@ -39,7 +39,7 @@ class Supply(Protocol):
     """Where the claims of a sweep come from."""
 
     def claims(self, desks: Desks) -> AsyncIterator[list[Claim]]:
-        """Chunks of claims, until there is nothing more to look at."""
+        """Chunks of claims of one app each, until there is nothing more to look at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request whole and read the head of its reply."""
-        whole = _head_of(request) + request.content
+        whole = _head_of(request) + await request.aread()
         connection = await self._connected(request.url)
         try:
             connection.send(whole, request.extensions.get("still"))

@@ -104,6 +104,7 @@ class Wire:
         self._url = httpx.URL(url)
         self._total = timeout.total_seconds()
         self._transport: httpx.AsyncBaseTransport = Http1Transport(tls)
+        self._host = (b"Host", self._url.netloc)
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,13 +129,15 @@ class Wire:
             "POST",
             self._url,
             headers=[
+                self._host,
                 (b"Accept", b"application/json"),
                 (b"Accept-Encoding", b"gzip"),
                 (b"Authorization", b"Bearer " + bearer.encode(errors="surrogatepass")),
+                (b"Content-Length", b"%d" % len(form)),
                 (b"Content-Type", b"application/x-www-form-urlencoded"),
                 (b"User-Agent", b"token-health-monitor"),
             ],
-            content=form,
+            stream=httpx.ByteStream(form),
             extensions={"still": still},
         )
         try:

@@ -123,7 +123,7 @@ def _sealed(dialect: str) -> Select[Any]:
 
 
 _AFTER: Final = (
-    select(_due_at, *_HELD, *_ASKED_WITH)
+    select(*_HELD, *_ASKED_WITH, _due_at)
     .select_from(tokens.join(health, health.c.token_row == tokens.c.row_id))
     .where(
         tokens.c.row_id > bindparam("after"),
@@ -268,14 +268,14 @@ class Claims:
             values = {"after": row_id, "app": budget.app_id, "most": grant.calls}
             rows = (await connection.execute(_AFTER, values)).all()
             until = microseconds(now + lease)
-            claims = [Claim(*row) for due, *row in rows if due >= until]
-            near = [row[1] for row in rows if row[0] < until]
-            if near:
+            claims = [Claim(*row) for *row, due in rows if due >= until]
+            if len(claims) < len(rows):
+                near = [row.token_row for row in rows if row.next_check_at < until]
                 claims.extend(await _claim(connection, near, now + lease))
                 claims.sort(key=attrgetter("row_id"))
             await spend(connection, budget, now, len(claims))
         scarce = grant.calls < most and len(rows) == grant.calls
-        last = rows[-1][1] if rows else None
+        last = rows[-1].token_row if rows else None
         return Taken(claims, grant.next_at if scarce else None, last)
 
     async def named(

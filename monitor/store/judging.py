@@ -43,6 +43,8 @@ class Looks(Struct, gc=False, eq=False):
     asked_at: datetime
     proved_at: datetime | None = None
     app_known: bool = True
+    again: int = 0
+    """How many of the words are those heard before, which cost least to record."""
 
     def __len__(self) -> int:
         return len(self.claims)

@@ -16,7 +16,8 @@ _NONCE_BYTES: Final = 12
 
 Source: NIST SP 800-38D, section 8.3.
 """
-_HEAD: Final = 1 + _KEY_ID_BYTES + _NONCE_BYTES
+_MARK: Final = len(_FORMAT) + _KEY_ID_BYTES
+_HEAD: Final = _MARK + _NONCE_BYTES
 
 
 class SealBrokenError(Exception):
@@ -37,8 +38,8 @@ class Keyring:
     """The first key seals, every key opens."""
 
     def __init__(self, keys: Sequence[Key]) -> None:
-        self._ciphers = {_padded(key.id): AESGCM(key.secret) for key in keys}
-        self._first = _padded(keys[0].id)
+        self._ciphers = {_mark(key.id): AESGCM(key.secret) for key in keys}
+        self._first = _mark(keys[0].id)
 
     def seal(self, secret: bytes, place: bytes) -> bytes:
         """The secret, readable only under this ring and at this place.
@@ -49,7 +50,7 @@ class Keyring:
         """
         nonce = urandom(_NONCE_BYTES)
         sealed = self._ciphers[self._first].encrypt(nonce, secret, place)
-        return b"".join((_FORMAT, self._first, nonce, sealed))
+        return b"".join((self._first, nonce, sealed))
 
     def open(self, blob: bytes, place: bytes) -> bytes:
         """The secret that was sealed at this place.
@@ -57,11 +58,11 @@ class Keyring:
         Raises:
             SealBrokenError: No key opens it here; it is unreadable, not wrong.
         """
-        cipher = self._ciphers.get(blob[1 : 1 + _KEY_ID_BYTES])
-        if cipher is None or blob[:1] != _FORMAT or len(blob) <= _HEAD:
+        cipher = self._ciphers.get(blob[:_MARK])
+        if cipher is None or len(blob) <= _HEAD:
             raise SealBrokenError
         try:
-            return cipher.decrypt(blob[1 + _KEY_ID_BYTES : _HEAD], blob[_HEAD:], place)
+            return cipher.decrypt(blob[_MARK:_HEAD], blob[_HEAD:], place)
         except InvalidTag:
             raise SealBrokenError from None
 
@@ -77,5 +78,6 @@ def fingerprint(secret: str, key: bytes) -> bytes:
     return digest.digest()
 
 
-def _padded(key_id: str) -> bytes:
-    return key_id.encode("ascii").ljust(_KEY_ID_BYTES, b"\0")
+def _mark(key_id: str) -> bytes:
+    """How everything begins that this key sealed: the format and the key's id."""
+    return _FORMAT + key_id.encode("ascii").ljust(_KEY_ID_BYTES, b"\0")
