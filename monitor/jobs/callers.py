@@ -48,7 +48,7 @@ class AppDesk:
         self.id = app.id
         self.proved_at = state.proved_at
         self.rests_until: datetime | None = None
-        self.app_known = False
+        self._app_known: bool | None = None
         self.touched = False
         """Whether any call was tried."""
         self.answered = False
@@ -112,7 +112,7 @@ class AppDesk:
             await self._note_usage(proof.usage)
             if proof.ok:
                 self.proved_at = asked_at
-                self.app_known = await self._kin_known()
+                self._app_known = None
                 await self._note_proof(asked_at)
                 return True
             trouble = proof.trouble or Inconclusive(Cause.UNKNOWN)
@@ -126,9 +126,16 @@ class AppDesk:
             await self._breathe()
         return False
 
-    async def _kin_known(self) -> bool:
-        kin = await self._store.apps.kinship(self.id)
-        return kin.own > kin.foreign
+    async def app_known(self) -> bool:
+        """Whether most tokens answer as the app's own, so that its id is no mistake.
+
+        Counted once for each proof, when the first answer is news: it takes long.
+        """
+        known = self._app_known
+        if known is None:
+            kin = await self._store.apps.kinship(self.id)
+            known = self._app_known = kin.own > kin.foreign
+        return known
 
     async def ask(
         self,

@@ -24,9 +24,9 @@ from monitor.store import Store
 from monitor.store.claims import Claim
 from monitor.store.judging import Looks
 
-GROUP: Final = 750
+GROUP: Final = 500
 """The most tokens judged and recorded in one transaction."""
-_JUDGED: Final = 4
+_JUDGED: Final = 8
 """A judgement takes the room of so many tokens that are only confirmed."""
 
 _FRESH: Final = 1 / 3
@@ -296,9 +296,9 @@ class Checker:
             for words, before in zip(heard, known, strict=True)
             if before is not None
         )
-        looked.append(
-            Looks(claims, heard, asked_at, desk.proved_at, desk.app_known, again)
-        )
+        proved_at = desk.proved_at
+        app_known = again == len(claims) or await desk.app_known()
+        looked.append(Looks(claims, heard, asked_at, proved_at, app_known, again))
         return looked
 
     async def _give_back(self, desk: AppDesk, batch: Batch) -> None:

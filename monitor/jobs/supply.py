@@ -11,7 +11,7 @@ from monitor.jobs.callers import Desks
 from monitor.store.claims import Claim, Claims, Taken
 
 _STEP: Final = timedelta(seconds=1)
-CHUNK: Final = 3000
+CHUNK: Final = 4000
 """How many tokens are claimed at a time."""
 
 
@@ -96,7 +96,7 @@ class Every:
             )
             if taken.last is not None:
                 after[app_id] = taken.last
-            return taken, taken.last is None and taken.next_at is None
+            return taken, taken.ended
 
         async def count(app_id: str) -> int:
             return await self.store.count_after(app_id, after[app_id])

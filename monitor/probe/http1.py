@@ -7,7 +7,6 @@ still holds at that very moment. Replies are parsed by httptools, which is uvico
 
 import asyncio
 import ipaddress
-import re
 import select
 import ssl
 from collections import deque
@@ -24,7 +23,6 @@ _ONE_READ: Final = 64 * 1024
 """Bytes taken from the socket at once, into the same room each time."""
 _MOST_AROUND: Final = 8
 """Bytes of chunk sizes and the like for each of a body; around a chunk of one are 5."""
-_NO_LINE: Final = re.compile(rb"[\r\n\x00]")
 _FIRST: Final = 100
 _FINAL: Final = 200
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
@@ -115,9 +113,11 @@ def _eyeballs(host: str) -> float | None:
 def _head_of(request: httpx.Request) -> bytes:
     lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
     lines += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
-    if any(map(_NO_LINE.search, lines)):
+    head = b"\r\n".join(lines)
+    ends = len(lines) - 1
+    if head.count(b"\r") != ends or head.count(b"\n") != ends or b"\0" in head:
         raise httpx.LocalProtocolError("a header that is none")
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    return head + b"\r\n\r\n"
 
 
 class _Connection(asyncio.BufferedProtocol):

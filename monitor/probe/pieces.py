@@ -5,6 +5,7 @@ a JSON string every quote is escaped, so a bare one tells where things begin and
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -42,10 +43,18 @@ class _Header(msgspec.Struct, gc=False, frozen=True):
 
 class _Head(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     code: int
-    headers: list[_Header] = []
+    headers: tuple[_Header, ...] = ()
+
+
+class _Start(NamedTuple):
+    """What stands before a body: the status, and the headers that tell anything."""
+
+    status: int
+    headers: Headers
 
 
 _HEAD: Final = msgspec.json.Decoder(_Head)
+_LONGEST_KEPT: Final = 4_000
 
 
 class Pieces(NamedTuple):
@@ -76,20 +85,19 @@ def take_apart(reply: bytes, known: Sequence[int | None]) -> Pieces | None:
     if len(items) != len(known):
         return None
     # Most items of a batch begin alike: each beginning is read once.
-    heads: dict[bytes, _Head] = {}
+    headers: dict[tuple[str, str], None] = {}
     found: list[Heard] = []
     start, status, size = _NONE, 0, 0
     for item, before in zip(items, known, strict=True):
         if not item.startswith(start):
             start, mark, _ = item.partition(style.body)
-            head = heads.get(start)
-            if head is None:
-                head = _head(start)
-                if head is None or not mark:
-                    return None
-                heads[start] = head
+            read = _kept_start if len(start) <= _LONGEST_KEPT else _start
+            told = read(start)
+            if told is None or not mark:
+                return None
+            headers.update(dict.fromkeys(told.headers))
             start += mark
-            status, size = head.code, len(start)
+            status, size = told.status, len(start)
         body = item[size:]
         print_ = print_of(body)
         if print_ == before and status == OK:
@@ -98,20 +106,24 @@ def take_apart(reply: bytes, known: Sequence[int | None]) -> Pieces | None:
             return None
         else:
             found.append(heard(status, body))
-    headers = dict.fromkeys(
-        (header.name, header.value)
-        for head in heads.values()
-        for header in head.headers
-        if header.name.lower() in TELLING
-    )
     return Pieces(tuple(found), tuple(headers))
 
 
-def _head(start: bytes) -> _Head | None:
+def _start(start: bytes) -> _Start | None:
     """Status and headers; each key once, letter by letter."""
     if b"\\u00" in start or b'"code"' in start or start.count(b'"headers"') > 1:
         return None
     try:
-        return _HEAD.decode(b'{"code":%s}' % start)
+        head = _HEAD.decode(b'{"code":%s}' % start)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+    headers = (
+        (header.name, header.value)
+        for header in head.headers
+        if header.name.lower() in TELLING
+    )
+    return _Start(head.code, tuple(headers))
+
+
+_kept_start: Final = lru_cache(maxsize=64)(_start)
+"""Call after call begins the same; what is kept is bounded in number and length."""

@@ -30,6 +30,8 @@ _WAIT: Final = "retry-after"
 _SERVED: Final = "facebook-api-version"
 TELLING: Final = _USAGE | {_WAIT, _SERVED}
 """The names, in lower case, of the headers of an item that tell us anything."""
+_DATE: Final = "date"
+_TELLING_OUTSIDE: Final = TELLING | {_DATE}
 _PERCENTS: Final = frozenset(
     {
         "call_count",
@@ -82,15 +84,21 @@ def read_usage(outer: Headers, inner: Headers = (), *, throttled: bool) -> Usage
 
     Source: Graph API, "Batch Requests" and "Rate Limits", read 2026-11-23.
     """
+    told = tuple(pair for pair in outer if pair[0].lower() in _TELLING_OUTSIDE)
+    short = sum(len(value) for _, value in told + inner) <= _LONGEST_KEPT
+    read = _kept_usage if short else _read_usage
+    return read(told, inner, throttled)
+
+
+def _read_usage(outer: Headers, inner: Headers, throttled: bool) -> Usage:  # noqa: FBT001 - kept by place
     first: dict[str, str] = {}
     shares: list[_Share] = []
     for name, value in outer + inner:
         known = name.lower()
         if known in _USAGE:
-            once = len(value) <= _LONGEST_KEPT
-            shares.append(_kept_share(value) if once else _share(value))
+            shares.append(_share(value))
         first.setdefault(known, value)
-    date = next((value for name, value in outer if name.lower() == "date"), "")
+    date = next((value for name, value in outer if name.lower() == _DATE), "")
     server_at = _date(date[:_LONGEST_DATE])
     return Usage(
         max((percent for percent, _ in shares if percent is not None), default=None),
@@ -112,7 +120,7 @@ def _share(value: str) -> _Share:
     return max(percents, default=None), max(waits, default=None)
 
 
-_kept_share: Final = lru_cache(maxsize=64)(_share)
+_kept_usage: Final = lru_cache(maxsize=64)(_read_usage)
 """Call after call says the same; what is kept is bounded in number and length."""
 
 

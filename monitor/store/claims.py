@@ -48,6 +48,8 @@ class Claim(Struct, gc=False, eq=False):
     app_id: str
     version: int
     sealed: bytes
+    due: int = 0
+    """When it was due before it was claimed, if that was asked for."""
 
     def __repr__(self) -> str:
         """Never what is sealed."""
@@ -194,6 +196,8 @@ class Taken:
     """Set when the quota allowed fewer than were wanted: when it allows more."""
     last: int | None = None
     """Where to go on: the last row, or how many of the named ones were taken."""
+    ended: bool = False
+    """Whether there is nothing behind the last row."""
 
 
 class Claims:
@@ -268,15 +272,17 @@ class Claims:
             values = {"after": row_id, "app": budget.app_id, "most": grant.calls}
             rows = (await connection.execute(_AFTER, values)).all()
             until = microseconds(now + lease)
-            claims = [Claim(*row) for *row, due in rows if due >= until]
-            if len(claims) < len(rows):
-                near = [row.token_row for row in rows if row.next_check_at < until]
+            claims = [Claim(*row) for row in rows]
+            near = [claim.row_id for claim in claims if claim.due < until]
+            if near:
+                claims = [claim for claim in claims if claim.due >= until]
                 claims.extend(await _claim(connection, near, now + lease))
                 claims.sort(key=attrgetter("row_id"))
             await spend(connection, budget, now, len(claims))
-        scarce = grant.calls < most and len(rows) == grant.calls
         last = rows[-1].token_row if rows else None
-        return Taken(claims, grant.next_at if scarce else None, last)
+        if len(rows) < grant.calls:
+            return Taken(claims, None, last, ended=True)
+        return Taken(claims, grant.next_at if grant.calls < most else None, last)
 
     async def named(
         self, row_ids: Sequence[int], budget: Budget, now: datetime, lease: timedelta

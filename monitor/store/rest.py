@@ -97,15 +97,17 @@ async def confirm(
         The claims on the tokens that were confirmed.
     """
     claims: list[Claim] = []
-    rows: list[tuple[int, ...]] = []
+    rows: list[tuple[int | None, ...]] = []
     until = microseconds(now)
     for looks in looked:
         asked = microseconds(looks.asked_at)
-        for claim, words in zip(looks.claims, looks.words, strict=True):
-            heard, said = claim.heard, words.print
-            if heard is not None and said is not None and said ^ print_ == heard:
-                claims.append(claim)
-                rows.append((asked, claim.row_id, claim.fence, heard, until))
+        again = [
+            claim
+            for claim, words in zip(looks.claims, looks.words, strict=True)
+            if (said := words.print) is not None and said ^ print_ == claim.heard
+        ]
+        claims += again
+        rows += [(asked, c.row_id, c.fence, c.heard, until) for c in again]
     if not rows:
         return []
     if connection.dialect.name == POSTGRESQL:
@@ -122,7 +124,7 @@ async def confirm(
 async def _confirmed(
     connection: AsyncConnection,
     claims: Sequence[Claim],
-    rows: Sequence[tuple[int, ...]],
+    rows: Sequence[tuple[int | None, ...]],
 ) -> list[Claim]:
     """Which of them were moved, if not all were."""
     ids = {ROWS: pack_ids(claim.row_id for claim in claims)}

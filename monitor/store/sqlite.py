@@ -46,7 +46,7 @@ def open_sqlite(parsed: URL) -> Database:
         ) from None
     target = parsed.set(drivername="sqlite+aiosqlite")
     writer = _engine(target, "BEGIN IMMEDIATE", pool_size=1)
-    reader = _engine(target, "BEGIN", pool_size=4, extra=("PRAGMA query_only=ON",))
+    reader = _engine(target, "BEGIN", pool_size=4, extra=("PRAGMA query_only=ON", "PRAGMA cache_size=-500"))
     return Database(writer, reader)
 
 
@@ -111,7 +111,7 @@ def _listen(engine: Engine, begin: str, pragmas: tuple[str, ...]) -> None:
 
     def on_begin(connection: Connection) -> None:
         # One visit to the driver's thread, where a cursor would make three.
-        driver = connection.connection.dbapi_connection
+        driver: Any = connection.connection.dbapi_connection
         driver.run_async(lambda raw: raw.execute(begin))
 
     event.listen(engine, "connect", on_connect)
