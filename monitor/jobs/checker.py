@@ -21,7 +21,6 @@ from monitor.jobs.together import together
 from monitor.probe.heard import told
 from monitor.probe.meta import MetaProbe, MetaWorker
 from monitor.store import Store
-from monitor.store.claims import Claim
 from monitor.store.judging import Looks
 
 GROUP: Final = 500
@@ -238,9 +237,7 @@ class Checker:
             if looked:
                 await sweep.answered.put(looked)
 
-    async def _ask(
-        self, worker: MetaWorker, desks: Desks, batch: Batch
-    ) -> list[Looks]:
+    async def _ask(self, worker: MetaWorker, desks: Desks, batch: Batch) -> list[Looks]:
         """One call about a batch; every token of it gets a look, or is given back.
 
         A batch that waited for long is claimed anew: who was frozen beyond his lease

@@ -11,7 +11,7 @@ from monitor.jobs.callers import Desks
 from monitor.store.claims import Claim, Claims, Taken
 
 _STEP: Final = timedelta(seconds=1)
-CHUNK: Final = 4000
+CHUNK: Final = 3000
 """How many tokens are claimed at a time."""
 
 

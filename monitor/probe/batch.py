@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from monitor.core.tokens import Answer, Cause, Inconclusive
-from monitor.probe.heard import Heard, heard, told
+from monitor.probe.heard import Heard, heard, is_text, told
 from monitor.probe.interpret import (
     OK,
     by_status,
@@ -118,7 +118,7 @@ def _read_usual(items: list[_Item | None]) -> BatchReading:
 
 def _text(body: msgspec.Raw) -> bytes:
     spelt = bytes(body)
-    if not spelt.startswith(b'"'):
+    if not is_text(spelt):
         raise ValueError
     return spelt
 

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import MsgspecError, Struct, json
 from xxhash import xxh3_64_intdigest
 
-from monitor.core.tokens import Answer, Cause
+from monitor.core.tokens import Answer
 from monitor.probe.interpret import OK, by_status, interpret
 from monitor.probe.rows import Position
 
@@ -56,6 +56,15 @@ def print_of(spelt: bytes) -> int:
     return xxh3_64_intdigest(spelt) >> 1
 
 
+def is_text(spelt: bytes) -> bool:
+    """Whether this is one JSON string and nothing else."""
+    try:
+        _TEXT.decode(spelt)
+    except (MsgspecError, UnicodeDecodeError):
+        return False
+    return True
+
+
 def heard(status: int, spelt: bytes) -> Heard:
     """One item of a batch: left unread if it is about the token and about it alone.
 
@@ -79,7 +88,7 @@ def heard(status: int, spelt: bytes) -> Heard:
 def _meaning(status: int, spelt: bytes) -> Answer:
     try:
         words = _TEXT.decode(spelt)
-    except MsgspecError:
+    except (MsgspecError, UnicodeDecodeError):
         # Lone surrogates are among these: no text can hold them.
         return by_status(Position.ITEM, status, "not JSON")
     return interpret(status, words)

@@ -177,9 +177,7 @@ class MetaWorker:
             heard = (told(trouble),) * len(tokens)
             unsent = reply.failure is Failure.UNSENT
             return Asked(heard, trouble, Usage(), unsent)
-        reading = _blamed(
-            interpret_batch(reply.status, reply.body, len(tokens), known)
-        )
+        reading = _blamed(interpret_batch(reply.status, reply.body, len(tokens), known))
         read = [each for each in reading.heard if each.print is None]
         throttled = any(map(_is_throttled, read))
         usage = read_usage(reply.headers, reading.headers, throttled=throttled)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from monitor.probe.heard import Heard, heard, print_of
+from monitor.probe.heard import Heard, heard, is_text, print_of
 from monitor.probe.interpret import OK
 from monitor.probe.usage import TELLING, Headers
 
@@ -23,14 +23,13 @@ class _Style(NamedTuple):
     """Between two items, up to the second one's status."""
     body: bytes
     """Between what comes first and the body."""
-    more: bytes
-    """Stands in what was taken for a body if that goes on behind it."""
 
 
 _STYLES: Final = (
-    _Style(b'[{"code":', b'},{"code":', b',"body":', b'","'),
-    _Style(b'[{"code": ', b'}, {"code": ', b', "body": ', b'", "'),
+    _Style(b'[{"code": ', b'}, {"code": ', b', "body": '),
+    _Style(b'[{"code":', b'},{"code":', b',"body":'),
 )
+"""The first begins as the second does, and one blank more."""
 _END: Final = b'"}]'
 _NONE: Final = b"{"
 """No item starts so once its own brace is cut off."""
@@ -67,8 +66,6 @@ class Pieces(NamedTuple):
 def take_apart(reply: bytes, known: Sequence[int | None]) -> Pieces | None:
     """The items of a reply to so many questions, if it is spelt as Meta does.
 
-    An item whose body turns out to be no JSON string says something unreadable.
-
     Args:
         reply: Its body.
         known: For each question the print of an answer about the token alone, given
@@ -102,8 +99,8 @@ def take_apart(reply: bytes, known: Sequence[int | None]) -> Pieces | None:
         print_ = print_of(body)
         if print_ == before and status == OK:
             found.append(Heard(print_, body))
-        elif not body.endswith(b'"') or style.more in body:
-            return None
+        elif not is_text(body):
+            return None  # the reply as a whole may be no JSON
         else:
             found.append(heard(status, body))
     return Pieces(tuple(found), tuple(headers))

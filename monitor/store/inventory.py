@@ -28,7 +28,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.core.delivery import Drop
 from monitor.core.inventory import Row
 from monitor.core.schedule import Urgency
-from monitor.core.tokens import Cause
 from monitor.errors import ConfigurationError
 from monitor.store.claims import Claim
 from monitor.store.codec import encode

@@ -46,7 +46,12 @@ def open_sqlite(parsed: URL) -> Database:
         ) from None
     target = parsed.set(drivername="sqlite+aiosqlite")
     writer = _engine(target, "BEGIN IMMEDIATE", pool_size=1)
-    reader = _engine(target, "BEGIN", pool_size=4, extra=("PRAGMA query_only=ON", "PRAGMA cache_size=-500"))
+    reader = _engine(
+        target,
+        "BEGIN",
+        pool_size=4,
+        extra=("PRAGMA query_only=ON", "PRAGMA cache_size=-500"),
+    )
     return Database(writer, reader)
 
 

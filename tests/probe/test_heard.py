@@ -1,14 +1,13 @@
 """What was heard: left unread where it may be, and read as ever where it must."""
 
 import json
-from hashlib import blake2b
 from pathlib import Path
 
 import pytest
 
 from monitor.core.tokens import Cause, Inconclusive
 from monitor.probe.batch import interpret_batch
-from monitor.probe.heard import heard, print_of, told
+from monitor.probe.heard import Heard, heard, print_of, told
 from monitor.probe.interpret import interpret
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -19,12 +18,23 @@ BODIES = [
 ]
 GOOD = '{"data":{"app_id":"1","is_valid":true,"user_id":"7"}}'
 
+PRINT = 6_944_641_264_743_146_440
+
+
+def spelt(body: str) -> bytes:
+    """A body as it stands in a batch."""
+    return json.dumps(body).encode()
+
+
+def said(status: int, body: str) -> Heard:
+    return heard(status, spelt(body))
+
 
 def test_whatever_is_left_unread_means_what_it_means_when_read() -> None:
     assert len(BODIES) > 100
     for body in BODIES:
         for status in (200, 400):
-            assert heard(status, body).answer == interpret(status, body)
+            assert said(status, body).answer == interpret(status, body)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +60,7 @@ def test_only_words_about_the_token_alone_are_left_unread(
     body: str,
     unread: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    assert (heard(status, body).print is not None) is unread
+    assert (said(status, body).print is not None) is unread
 
 
 def test_what_is_left_unread_is_about_the_token_alone() -> None:
@@ -63,40 +73,49 @@ def test_what_is_left_unread_is_about_the_token_alone() -> None:
         for value in odd
         for more in ("", ',"data":null', ',"code":4', ',"err\\u006fr":{"code":4}', ",")
     ]
-    unread = [each for each in map(heard, [200] * len(bodies), bodies) if each.print]
+    unread = [each for each in map(said, [200] * len(bodies), bodies) if each.print]
     assert len(unread) > 100
-    for each in [*unread, *(heard(200, body) for body in BODIES)]:
+    for each in [*unread, *(said(200, body) for body in BODIES)]:
         if each.print is not None and isinstance(each.answer, Inconclusive):
             assert each.answer.cause not in {Cause.CALLER, Cause.THROTTLED}
 
 
 def test_words_are_read_once_and_only_when_asked_for() -> None:
-    found = heard(200, GOOD)
+    found = said(200, GOOD)
     assert found.read is None
     assert found.answer is found.answer
     assert found.read is found.answer
 
 
 def test_what_was_heard_does_not_show_its_words() -> None:
-    assert "canary" not in repr(heard(200, '{"data":{"x":"canary"}}'))
+    assert "canary" not in repr(said(200, '{"data":{"x":"canary"}}'))
 
 
 def test_text_that_is_no_text_has_a_print_and_no_meaning() -> None:
-    found = heard(200, '{"data":{"is_valid":true,"user_id":"\ud800"}}')
+    found = said(200, '{"data":{"is_valid":true,"user_id":"\ud800"}}')
     assert isinstance(found.answer, Inconclusive)
 
 
-def test_a_print_is_of_the_text_however_the_reply_spells_it() -> None:
-    """It is kept for months: it depends on the text and on nothing around it."""
+def test_a_print_is_of_the_body_and_of_nothing_around_it() -> None:
+    """It is kept for months: no release may make another one."""
+    items = [{"code": 200, "headers": [], "body": GOOD}]
+    replies = [
+        json.dumps(items),
+        json.dumps(items, separators=(",", ":")),
+        json.dumps(items, indent=1),
+        json.dumps([{"headers": [], "body": GOOD, "code": 200}]),
+        json.dumps([{"code": 200, "body": GOOD}]),
+    ]
+    prints = {interpret_batch(200, text.encode(), 1).heard[0].print for text in replies}
+    assert prints == {PRINT}
+
+
+def test_the_same_spelt_otherwise_has_another_print_or_none() -> None:
     plain = json.dumps([{"code": 200, "body": GOOD}])
-    spelt = plain.replace("user", "\\u0075ser").replace(": ", " :")
-    other = json.dumps([{"headers": [], "body": GOOD, "code": 200}], indent=1)
-    prints = {
-        interpret_batch(200, text.encode(), 1).heard[0].print
-        for text in (plain, spelt, other)
-    }
-    wanted = int.from_bytes(blake2b(GOOD.encode(), digest_size=8).digest()) >> 1
-    assert prints == {None, wanted}  # an escaped letter: spelt oddly, so read at once
+    for other in (plain.replace("user", "\\u0075ser"), plain.replace("7", "\\u0037")):
+        (found,) = interpret_batch(200, other.encode(), 1).heard
+        assert found.print != PRINT
+        assert found.answer == interpret(200, GOOD)
 
 
 def test_a_name_that_is_not_ascii_is_left_unread_all_the_same() -> None:
@@ -105,14 +124,14 @@ def test_a_name_that_is_not_ascii_is_left_unread_all_the_same() -> None:
     reading = interpret_batch(
         200, json.dumps([{"code": 200, "body": words}]).encode(), 1
     )
-    assert reading.heard[0].print == print_of(words)
+    assert reading.heard[0].print == print_of(spelt(words))
 
 
 def test_equal_words_have_equal_prints_and_others_do_not() -> None:
-    first = heard(200, GOOD)
-    assert first.print == heard(200, str(GOOD)).print == print_of(GOOD)
-    assert first.print != heard(200, GOOD.replace("7", "8")).print
-    assert 0 <= print_of(GOOD) < 2**63
+    first = said(200, GOOD)
+    assert first.print == said(200, str(GOOD)).print == print_of(spelt(GOOD))
+    assert first.print != said(200, GOOD.replace("7", "8")).print
+    assert 0 <= PRINT < 2**63
 
 
 def test_what_was_read_at_once_has_no_print() -> None:

@@ -6,6 +6,7 @@ import hmac
 import json
 import logging
 import traceback
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
@@ -45,9 +46,14 @@ def probe(server: Server, timeout: timedelta = timedelta(seconds=5)) -> MetaProb
     return MetaProbe(server.url, VERSION, timeout)
 
 
+def utf8(tokens: Iterable[str]) -> list[bytes]:
+    """Secrets as they are stored, damaged ones among them."""
+    return [token.encode("utf-8", "surrogatepass") for token in tokens]
+
+
 async def ask(script: Script, *tokens: str) -> Asked:
     async with serving(script) as server, probe(server).worker() as worker:
-        return await worker.ask(CALLER, tokens)
+        return await worker.ask(CALLER, utf8(tokens))
 
 
 async def inspect(script: Script) -> Proof:
@@ -59,7 +65,7 @@ async def test_a_batch_is_one_form_and_no_secret_stands_in_the_url() -> None:
     tokens = [TOKEN, "123|a b&c=d%7C\u00e9/+?#"]
     async with serving(batch(entry(LIVE), entry(DEAD))) as server:
         async with probe(server).worker() as worker:
-            asked = await worker.ask(CALLER, tokens)
+            asked = await worker.ask(CALLER, utf8(tokens))
         (seen,) = server.seen
     assert asked.answers == (
         Introspection(app_id=APP, user_id="1"),
@@ -101,7 +107,7 @@ def test_the_form_is_what_urlencode_makes(tokens: list[str]) -> None:
         "batch": json.dumps(items, separators=(",", ":")),
         "appsecret_proof": CALLER.proof,
     }
-    assert form_of(CALLER, tokens) == urlencode(form).encode()
+    assert form_of(CALLER, utf8(tokens)) == urlencode(form).encode()
 
 
 async def test_a_damaged_secret_is_asked_about_like_any_other() -> None:
@@ -118,7 +124,7 @@ async def test_nothing_asked_is_nothing_sent() -> None:
 async def test_more_than_fifty_are_refused() -> None:
     async with serving(batch()) as server, probe(server).worker() as worker:
         with pytest.raises(ValueError, match="at most 50"):
-            await worker.ask(CALLER, [TOKEN] * 51)
+            await worker.ask(CALLER, utf8([TOKEN] * 51))
 
 
 async def test_fifty_large_answers_fit() -> None:
@@ -202,9 +208,9 @@ async def test_no_reply_is_inconclusive_for_all() -> None:
 async def test_who_may_not_ask_any_more_is_told_so_and_meta_hears_nothing() -> None:
     script = batch(entry(LIVE))
     async with serving(script) as server, probe(server).worker() as worker:
-        asked = await worker.ask(CALLER, ["a", "b"], lambda: False)
+        asked = await worker.ask(CALLER, [b"a", b"b"], still=lambda: False)
         assert server.seen == []
-        assert not (await worker.ask(CALLER, ["a"], lambda: True)).unsent
+        assert not (await worker.ask(CALLER, [b"a"], still=lambda: True)).unsent
     trouble = Inconclusive(Cause.TRANSIENT, "no reply: unsent")
     assert (asked.unsent, asked.trouble) == (True, trouble)
     assert asked.answers == (trouble,) * 2
@@ -239,8 +245,8 @@ async def test_a_worker_can_ask_again_after_trouble() -> None:
         await next(scripts)(writer)
 
     async with serving(script) as server, probe(server).worker() as worker:
-        assert (await worker.ask(CALLER, ["a"])).trouble is not None
-        assert (await worker.ask(CALLER, ["a"])).trouble is None
+        assert (await worker.ask(CALLER, [b"a"])).trouble is not None
+        assert (await worker.ask(CALLER, [b"a"])).trouble is None
 
 
 APP_OK = json.dumps({"data": {"app_id": APP, "type": "APP", "is_valid": True}})
@@ -372,7 +378,7 @@ async def test_no_secret_shows_anywhere(
     async with serving(script) as server:
         made = probe(server)
         async with made.worker() as worker:
-            asked = await worker.ask(CALLER, [TOKEN])
+            asked = await worker.ask(CALLER, utf8([TOKEN]))
             proof = await worker.inspect_caller(CALLER)
         for seen in server.seen:
             assert_hidden(seen.line)
@@ -386,7 +392,7 @@ async def test_no_secret_stands_in_an_exception() -> None:
         made = MetaProbe("http://127.0.0.1:1", version, timedelta(seconds=1))
         async with made.worker() as worker:
             try:
-                await worker.ask(CALLER, tokens)
+                await worker.ask(CALLER, utf8(tokens))
             except ValueError as error:
                 assert_hidden("".join(traceback.format_exception(error)))
 

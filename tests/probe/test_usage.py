@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.probe.usage import Usage, _kept_share, read_usage
+from monitor.probe.usage import Usage, _kept_usage, read_usage
 
 NOW = "Mon, 23 Nov 2026 12:00:00 GMT"
 
@@ -75,9 +75,11 @@ def test_of_two_headers_of_a_name_the_first_counts() -> None:
 
 
 def test_a_header_of_any_length_is_not_kept() -> None:
-    kept = _kept_share.cache_info().currsize
+    kept = _kept_usage.cache_info().currsize
     assert read(X_App_Usage='{"call_count":7}' + " " * 5_000).percent == 7
-    assert _kept_share.cache_info().currsize == kept
+    inside = ("X-App-Usage", '{"call_count":8}' + " " * 5_000)
+    assert read_usage((), (inside,), throttled=False).percent == 8
+    assert _kept_usage.cache_info().currsize == kept
 
 
 def test_reading_the_same_again_tells_the_same() -> None:

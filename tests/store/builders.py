@@ -12,10 +12,11 @@ from monitor.core.policy import Rule
 from monitor.core.tokens import Answer, Code, Introspection
 from monitor.jobs import App, Charter
 from monitor.jobs.court import Court
+from monitor.probe.heard import told
 from monitor.store import Store
 from monitor.store.claims import Claim
 from monitor.store.codec import encode
-from monitor.store.judging import Recorded, Unread
+from monitor.store.judging import Looks, Recorded
 from monitor.store.ledger import Budget
 from monitor.store.waiters import Waiter
 
@@ -68,9 +69,16 @@ class Said:
             self.print = int.from_bytes(digest) >> 1
 
 
-def heard(answer: Answer, at: datetime) -> Unread:
-    """A look whose words nobody has read, under a fresh proof."""
-    return Unread(Said(answer), at, at)
+def heard(answer: Answer, at: datetime, *claims: Claim) -> list[Looks]:
+    """Looks whose words nobody has read, under a fresh proof."""
+    return [Looks(claims, [Said(answer)] * len(claims), at, at)]
+
+
+def read(
+    answer: Answer, at: datetime, *claims: Claim, proved_at: datetime | None = None
+) -> list[Looks]:
+    """Looks whose words had to be read at once."""
+    return [Looks(claims, [told(answer)] * len(claims), at, proved_at)]
 
 
 def let_go(waiter: Waiter) -> tuple[Any, Passage]:
@@ -108,7 +116,7 @@ async def look(
 ) -> Recorded:
     """Claim, ask and record, all at one instant and under a fresh proof."""
     claims = await claimed(store, *(ids or ("north",)), now=at)
-    looked = [(claim, heard(answer, at)) for claim in claims]
+    looked = heard(answer, at, *claims)
     return await store.records.write(looked, court or a_court(at, rule), at)
 
 

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from datetime import timedelta
 
-from monitor.core.observation import Look
 from monitor.store import Store
 from monitor.store.ledger import Budget
 from tests.store.builders import (
@@ -22,6 +21,7 @@ from tests.store.builders import (
     column,
     due,
     execute,
+    heard,
     look,
 )
 
@@ -125,13 +125,9 @@ async def test_a_late_word_is_refused(store: Store) -> None:
     later = NOW + LEASE
     (quick,) = await due(store, later, 5)
     court = a_court(later)
-    first = await store.records.write(
-        [(quick, Look(ALIVE, later, later))], court, later
-    )
+    first = await store.records.write(heard(ALIVE, later, quick), court, later)
     assert len(first.judged) == 1
-    late = await store.records.write(
-        [(slow, Look(REVOKED, later, later))], court, later
-    )
+    late = await store.records.write(heard(REVOKED, later, slow), court, later)
     assert (late.judged, late.superseded) == ([], ["north"])
     assert await column(store, "suspicion") is None
 
@@ -141,7 +137,7 @@ async def test_named_takes_over_whatever_is_in_hand(store: Store) -> None:
     (old,) = await due(store, NOW, 5)
     (new,) = await claimed(store, "north")
     assert new.fence == old.fence + 1
-    recorded = await store.records.write([(old, Look(ALIVE, NOW, NOW))], a_court(), NOW)
+    recorded = await store.records.write(heard(ALIVE, NOW, old), a_court(), NOW)
     assert recorded.superseded == ["north"]
 
 
@@ -160,9 +156,7 @@ async def test_after_goes_through_all_and_takes_over_what_is_near(
     assert len({claim.id for claim in seen}) == len(seen) == 20
     assert await due(store, NOW, 50) == [], "the near are claimed"
     court = a_court(NOW)
-    recorded = await store.records.write(
-        [(claim, Look(ALIVE, NOW, NOW)) for claim in seen], court, NOW
-    )
+    recorded = await store.records.write(heard(ALIVE, NOW, *seen), court, NOW)
     assert recorded.superseded == []
 
 

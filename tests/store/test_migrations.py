@@ -65,7 +65,7 @@ async def test_the_first_schema_becomes_the_second_with_all_it_knew(
         assert len(await store.reports.history(5)) == 1, "history is kept"
         assert await due(store, NOW - timedelta(seconds=1), 5) == []
         (claim,) = await due(store, NOW + HOUR, 5)
-        assert store.inventory.unseal(claim) == "EAAB-north"
+        assert store.inventory.unseal([claim]) == [b"EAAB-north"]
         assert (claim.fence, claim.heard) == (5, None)
         assert await store.inventory.remove("north", "ops", NOW)
         assert await store.reports.history(5) == []

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from monitor.core.observation import Look
 from monitor.core.policy import Rule
 from monitor.core.tokens import Answer, Cause, Code, Inconclusive
 from monitor.jobs.court import Court
@@ -32,6 +31,7 @@ from tests.store.builders import (
     execute,
     heard,
     look,
+    read,
     rows,
 )
 
@@ -50,7 +50,7 @@ async def test_one_replaced_token_is_superseded_and_the_others_are_written(
     await store.inventory.import_rows(map(a_row, ids), NOW)
     claims = await claimed(store, *ids)
     await store.inventory.import_rows([a_row("t-25", token="EAAB-new")], NOW)
-    looked = [(claim, Look(ALIVE, NOW, NOW)) for claim in claims]
+    looked = read(ALIVE, NOW, *claims, proved_at=NOW)
     recorded = await store.records.write(looked, a_court(), NOW)
     assert recorded.superseded == ["t-25"]
     assert len(recorded.judged) == 49
@@ -64,8 +64,8 @@ async def test_an_older_look_than_the_recorded_one_is_superseded(
     await store.inventory.import_rows([a_row()], NOW)
     await look(store, ALIVE, at=NOW + MINUTE)
     (claim,) = await claimed(store, "north", now=NOW + MINUTE)
-    old = Look(REVOKED, NOW, NOW)
-    recorded = await store.records.write([(claim, old)], a_court(), NOW + MINUTE)
+    old = read(REVOKED, NOW, claim, proved_at=NOW)
+    recorded = await store.records.write(old, a_court(), NOW + MINUTE)
     assert recorded.superseded == ["north"]
     assert await column(store, "suspicion") is None
 
@@ -74,9 +74,8 @@ async def test_a_removed_token_is_superseded(store: Store) -> None:
     await store.inventory.import_rows([a_row()], NOW)
     (claim,) = await claimed(store, "north")
     await store.inventory.remove("north", "ops", NOW)
-    recorded = await store.records.write(
-        [(claim, Look(ALIVE, NOW, NOW))], a_court(), NOW
-    )
+    looked = read(ALIVE, NOW, claim, proved_at=NOW)
+    recorded = await store.records.write(looked, a_court(), NOW)
     assert recorded.superseded == ["north"]
 
 
@@ -148,7 +147,8 @@ async def test_a_second_look_settles_only_under_a_newer_proof(
     proved_at = None if proof is None else NOW + proof
     (claim,) = await claimed(store, "north", now=at)
     assert claim.suspected_at == NOW
-    await store.records.write([(claim, Look(REVOKED, at, proved_at))], a_court(at), at)
+    looked = read(REVOKED, at, claim, proved_at=proved_at)
+    await store.records.write(looked, a_court(at), at)
     assert (await column(store, "codes") == "revoked") is believed
 
 
@@ -198,7 +198,7 @@ async def test_a_token_is_at_rest_only_while_nothing_pends(
     at = NOW + HOUR
     (claim,) = await claimed(store, "north", now=at)
     await broken(store, claim)
-    recorded = await store.records.write([(claim, heard(answer, at))], a_court(at), at)
+    recorded = await store.records.write(heard(answer, at, claim), a_court(at), at)
     assert recorded.confirmed.total() == confirmed
     if confirmed:
         assert recorded.judged == []
@@ -286,7 +286,7 @@ async def test_of_a_group_only_those_at_rest_are_confirmed(store: Store) -> None
         at=HELD,
         row=claims["t-2"].row_id,
     )
-    looked = [(claim, heard(ALIVE, at)) for claim in claims.values()]
+    looked = heard(ALIVE, at, *claims.values())
     recorded = await store.records.write(looked, a_court(at), at)
     assert recorded.confirmed.total() == 4
     assert [record.id for record, _ in recorded.judged] == ["t-2"]
@@ -298,9 +298,8 @@ async def test_a_look_that_was_read_confirms_nothing(store: Store) -> None:
     await look(store, ALIVE)
     at = NOW + HOUR
     (claim,) = await claimed(store, "north", now=at)
-    recorded = await store.records.write(
-        [(claim, Look(ALIVE, at, at))], a_court(at), at
-    )
+    looked = read(ALIVE, at, claim, proved_at=at)
+    recorded = await store.records.write(looked, a_court(at), at)
     assert (recorded.confirmed.total(), len(recorded.judged)) == (0, 1)
     assert await column(store, "heard") is None, "these words were not all it said"
 
