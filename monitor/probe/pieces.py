@@ -90,7 +90,7 @@ def take_apart(reply: bytes, known: Sequence[int | None]) -> Pieces | None:
             start, mark, _ = item.partition(style.body)
             read = _kept_start if len(start) <= _LONGEST_KEPT else _start
             told = read(start)
-            if told is None or not mark:
+            if told is None:
                 return None
             headers.update(dict.fromkeys(told.headers))
             start += mark
