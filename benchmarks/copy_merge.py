@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
-from benchmarks.fleet import APP, Job, Meter, chunks
+from benchmarks.fleet import APP, BATCH, Job, Meter, chunks
 
 _GROUP: Final = 1000
 _HOUR: Final = 3_600_000_000
@@ -136,7 +136,7 @@ async def _product(job: Job, meter: Meter) -> None:
         await house.checker.check_all()
         records.write = write
         with meter as cost:
-            for group in chunks(looked, _GROUP):
+            for group in chunks(looked, _GROUP // BATCH):
                 recorded = await write(group, *rest)
                 cost.tokens += len(recorded.judged) + recorded.confirmed.total()
 

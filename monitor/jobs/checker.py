@@ -8,19 +8,20 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from monitor.core.tokens import Cause, Code, Inconclusive
+from monitor.core.tokens import Cause, Inconclusive
 from monitor.errors import UnavailableError
 from monitor.jobs.callers import AppDesk, Desks
 from monitor.jobs.charter import Charter
 from monitor.jobs.court import Court
+from monitor.jobs.mismatch import tell_mismatch
 from monitor.jobs.patience import patiently
-from monitor.jobs.planning import advance_matter, plan_matter
 from monitor.jobs.supply import CHUNK, Batch, Due, Every, Named, Pause, Supply
 from monitor.jobs.tally import Tally, count, notices_in
 from monitor.jobs.together import together
-from monitor.probe.heard import told
+from monitor.probe.heard import Heard, told
 from monitor.probe.meta import MetaProbe, MetaWorker
 from monitor.store import Store
+from monitor.store.claims import Claim
 from monitor.store.judging import Looks
 
 GROUP: Final = 500
@@ -189,7 +190,13 @@ class Checker:
         tally.unasked = desks.unasked()
         touched = list(desks.touched())
         for app_id in touched:
-            await self._app_mismatch(app_id, tally)
+            await tell_mismatch(
+                self._store,
+                self._charter,
+                self._clock(),
+                app_id,
+                foreign=app_id in tally.foreign,
+            )
         if tally.looked or tally.superseded or touched:
             self._log_done(tally, started_at)
         return tally
@@ -267,32 +274,22 @@ class Checker:
     ) -> list[Looks] | None:
         """Ask, if the claims are fresh at the very moment the call leaves us."""
         asked_at = self._clock()
-        looked: list[Looks] = []
-        claims, secrets = batch.claims, self._store.inventory.unseal(batch.claims)
-        if None in secrets:
-            broken = [c for c, s in zip(claims, secrets, strict=True) if s is None]
-            for claim in broken:
-                log.error("token.unreadable", token=claim.id)
-            looked.append(Looks(broken, [told(_SEALED)] * len(broken), asked_at))
-            claims = [c for c, s in zip(claims, secrets, strict=True) if s is not None]
-        readable = [secret for secret in secrets if secret is not None]
-        if not readable:
+        opened = self._store.inventory.unseal(batch.claims)
+        claims, looked = _readable(batch.claims, opened, asked_at)
+        secrets = [secret for secret in opened if secret is not None]
+        if not secrets:
             return looked
         fresh_until = batch.fresh_until
         known = self._court.known(claims)
         heard = await desk.ask(
-            worker, readable, known, lambda: self._clock() < fresh_until
+            worker, secrets, known, lambda: self._clock() < fresh_until
         )
         if heard is None:
             return None
-        log.debug("batch.asked", app=desk.id, tokens=len(readable))
+        log.debug("batch.asked", app=desk.id, tokens=len(secrets))
         for claim in claims:
             claim.sealed = b""  # room that answers need while they wait
-        again = sum(
-            words.print == before
-            for words, before in zip(heard, known, strict=True)
-            if before is not None
-        )
+        again = _again(heard, known)
         proved_at = desk.proved_at
         app_known = again == len(claims) or await desk.app_known()
         looked.append(Looks(claims, heard, asked_at, proved_at, app_known, again))
@@ -370,33 +367,29 @@ class Checker:
         failed = Looks(looks.claims, [_FAILED], looks.asked_at, looks.proved_at)
         await self._record([failed], tally)
 
-    async def _app_mismatch(self, app_id: str, tally: Tally) -> None:
-        """If most tokens are said to be another app's, the app id is the mistake."""
-        subject = f"app_id:{app_id}"
-        is_open = await self._store.apps.open_matter(subject)
-        if app_id not in tally.foreign and not is_open:
-            return  # counting a large app takes long
-        kin = await self._store.apps.kinship(app_id)
-        now = self._clock()
-        rule = self._charter.house_rule
-        settled = (
-            kin.foreign_since is not None
-            and now - kin.foreign_since >= rule.confirm_after
-        )
-        mismatch = kin.foreign > 0 and kin.foreign >= kin.own and settled
-        if not mismatch and not is_open:
-            return
-        codes = (Code.APP_MISMATCH,) if mismatch else ()
-        facts = {"foreign": str(kin.foreign), "own": str(kin.own)}
-        await self._store.apps.matter(
-            subject,
-            app_id,
-            advance_matter(self._charter, codes, now),
-            plan_matter(
-                self._charter, subject, self._charter.apps.get(app_id), facts, now
-            ),
-            now,
-        )
+
+def _readable(
+    claims: Sequence[Claim], opened: Sequence[bytes | None], at: datetime
+) -> tuple[Sequence[Claim], list[Looks]]:
+    """The claims whose secret could be opened, and what is to be said of the others."""
+    if None not in opened:
+        return claims, []
+    broken = [c for c, secret in zip(claims, opened, strict=True) if secret is None]
+    for claim in broken:
+        log.error("token.unreadable", token=claim.id)
+    readable = [
+        c for c, secret in zip(claims, opened, strict=True) if secret is not None
+    ]
+    return readable, [Looks(broken, [told(_SEALED)] * len(broken), at)]
+
+
+def _again(heard: Sequence[Heard], known: Sequence[int | None]) -> int:
+    """How many of the words are those that were known."""
+    return sum(
+        words.print == before
+        for words, before in zip(heard, known, strict=True)
+        if before is not None
+    )
 
 
 def _room(looked: Sequence[Looks]) -> int:
