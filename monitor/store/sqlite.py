@@ -115,9 +115,7 @@ def _listen(engine: Engine, begin: str, pragmas: tuple[str, ...]) -> None:
         cursor.close()
 
     def on_begin(connection: Connection) -> None:
-        # One visit to the driver's thread, where a cursor would make three.
-        driver: Any = connection.connection.dbapi_connection
-        driver.run_async(lambda raw: raw.execute(begin))
+        connection.exec_driver_sql(begin)
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from monitor.errors import AlreadyRunningError, ConfigurationError, UnavailableError
 from monitor.store import Store, connect
@@ -97,6 +98,20 @@ async def test_a_file_damaged_under_our_hands_is_unavailable(
         await store.inventory.import_rows([a_row("new")], NOW)
     with pytest.raises(UnavailableError, match="cannot be used now"):
         await store.reports.counts(NOW)
+
+
+async def test_a_file_that_somebody_else_writes_for_long_is_unavailable_and_comes_back(
+    store: Store, database_url: str
+) -> None:
+    async with store.database.write() as connection:  # the one connection that writes
+        await connection.execute(text("PRAGMA busy_timeout=1"))
+    other = sqlite3.connect(path_of(database_url), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(UnavailableError, match="database is locked"):
+        await store.inventory.import_rows([a_row()], NOW)
+    other.execute("ROLLBACK")
+    other.close()
+    assert (await store.inventory.import_rows([a_row()], NOW)).added == 1
 
 
 async def test_wrong_keys_are_refused_without_a_write(
