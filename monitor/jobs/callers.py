@@ -129,7 +129,8 @@ class AppDesk:
     async def app_known(self) -> bool:
         """Whether most tokens answer as the app's own, so that its id is no mistake.
 
-        Counted once for each proof, when the first answer is news: it takes long.
+        Counted once for each proof, and only when a suspicion may settle: it takes
+        long.
         """
         known = self._app_known
         if known is None:

@@ -10,6 +10,7 @@ import structlog
 
 from monitor.core.tokens import Cause, Inconclusive
 from monitor.errors import UnavailableError
+from monitor.jobs.batches import JUDGED, batches_of, readable, room_of, said_again
 from monitor.jobs.callers import AppDesk, Desks
 from monitor.jobs.charter import Charter
 from monitor.jobs.court import Court
@@ -18,24 +19,19 @@ from monitor.jobs.patience import patiently
 from monitor.jobs.supply import CHUNK, Batch, Due, Every, Named, Pause, Supply
 from monitor.jobs.tally import Tally, count, notices_in
 from monitor.jobs.together import together
-from monitor.probe.heard import Heard, told
+from monitor.probe.heard import told
 from monitor.probe.meta import MetaProbe, MetaWorker
 from monitor.store import Store
-from monitor.store.claims import Claim
 from monitor.store.judging import Looks
 
 GROUP: Final = 500
 """The most tokens judged and recorded in one transaction."""
-_JUDGED: Final = 8
-"""A judgement takes the room of so many tokens that are only confirmed."""
-
 _FRESH: Final = 1 / 3
 """The part of a lease after which a claim is renewed rather than asked about.
 
 So two calls about a token, by two replicas, lie at least two thirds of a lease apart.
 """
 _FAILED: Final = told(Inconclusive(Cause.INTERNAL))
-_SEALED: Final = Inconclusive(Cause.SECRET)
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -219,8 +215,7 @@ class Checker:
             async for claims in supply.claims(sweep.desks):
                 # One instant for all: they were claimed in one transaction before it.
                 paid_at, fresh_until = self._clock(), self._fresh_until()
-                for start in range(0, len(claims), size):
-                    part = claims[start : start + size]
+                for part in batches_of(claims, size):
                     await sweep.batches.put(Batch(part, paid_at, fresh_until))
                 if self._stopping.is_set() or sweep.trouble is not None:
                     break
@@ -275,10 +270,13 @@ class Checker:
         """Ask, if the claims are fresh at the very moment the call leaves us."""
         asked_at = self._clock()
         opened = self._store.inventory.unseal(batch.claims)
-        claims, looked = _readable(batch.claims, opened, asked_at)
+        claims, looked = readable(batch.claims, opened, asked_at)
         secrets = [secret for secret in opened if secret is not None]
         if not secrets:
             return looked
+        # It may settle a suspicion. Counted before the call: no answer waits for it.
+        suspected = any(claim.suspected is not None for claim in claims)
+        app_known = suspected and await desk.app_known()
         fresh_until = batch.fresh_until
         known = self._court.known(claims)
         heard = await desk.ask(
@@ -289,10 +287,8 @@ class Checker:
         log.debug("batch.asked", app=desk.id, tokens=len(secrets))
         for claim in claims:
             claim.sealed = b""  # room that answers need while they wait
-        again = _again(heard, known)
-        proved_at = desk.proved_at
-        app_known = again == len(claims) or await desk.app_known()
-        looked.append(Looks(claims, heard, asked_at, proved_at, app_known, again))
+        again = said_again(heard, known)
+        looked.append(Looks(claims, heard, asked_at, desk.proved_at, app_known, again))
         return looked
 
     async def _give_back(self, desk: AppDesk, batch: Batch) -> None:
@@ -313,14 +309,14 @@ class Checker:
             if first is None:
                 return
             group = list(first)
-            room = GROUP * _JUDGED - _room(first)
+            room = GROUP * JUDGED - room_of(first)
             while room > 0 and not answered.empty():
                 more = answered.get_nowait()
                 if more is None:
                     done = True
                     break
                 group += more
-                room -= _room(more)
+                room -= room_of(more)
             try:
                 await patiently(
                     partial(self._record, group, tally),
@@ -366,32 +362,3 @@ class Checker:
             return
         failed = Looks(looks.claims, [_FAILED], looks.asked_at, looks.proved_at)
         await self._record([failed], tally)
-
-
-def _readable(
-    claims: Sequence[Claim], opened: Sequence[bytes | None], at: datetime
-) -> tuple[Sequence[Claim], list[Looks]]:
-    """The claims whose secret could be opened, and what is to be said of the others."""
-    if None not in opened:
-        return claims, []
-    broken = [c for c, secret in zip(claims, opened, strict=True) if secret is None]
-    for claim in broken:
-        log.error("token.unreadable", token=claim.id)
-    readable = [
-        c for c, secret in zip(claims, opened, strict=True) if secret is not None
-    ]
-    return readable, [Looks(broken, [told(_SEALED)] * len(broken), at)]
-
-
-def _again(heard: Sequence[Heard], known: Sequence[int | None]) -> int:
-    """How many of the words are those that were known."""
-    return sum(
-        words.print == before
-        for words, before in zip(heard, known, strict=True)
-        if before is not None
-    )
-
-
-def _room(looked: Sequence[Looks]) -> int:
-    """The room that looks take in a transaction."""
-    return sum(len(looks) * _JUDGED - looks.again * (_JUDGED - 1) for looks in looked)

@@ -11,8 +11,8 @@ from monitor.probe.interpret import OK, by_status, interpret
 from monitor.probe.rows import Position
 
 _USUAL: Final = (b'"{\\"data\\":{', b'"{\\"data\\": {')
-_ESCAPED: Final = re.compile(rb"\\u00[67]")
-"""A letter as JSON may spell it, but Meta does not: it could hide a key."""
+_ESCAPED: Final = re.compile(rb"\\u00[267]")
+"""A letter or a quote as JSON may spell it, but Meta does not: it could hide a key."""
 _TEXT: Final = json.Decoder(str)
 
 

@@ -85,7 +85,8 @@ def read_usage(outer: Headers, inner: Headers = (), *, throttled: bool) -> Usage
     Source: Graph API, "Batch Requests" and "Rate Limits", read 2026-11-23.
     """
     told = tuple(pair for pair in outer if pair[0].lower() in _TELLING_OUTSIDE)
-    short = sum(len(value) for _, value in told + inner) <= _LONGEST_KEPT
+    size = sum(len(name) + len(value) for name, value in told + inner)
+    short = size + len(told) + len(inner) <= _LONGEST_KEPT
     read = _kept_usage if short else _read_usage
     return read(told, inner, throttled)
 

@@ -1,8 +1,10 @@
 """What a sweep claims: by hand it uses the hour's quota, and waits for the next."""
 
+import asyncio
 from datetime import timedelta
 
 from monitor.jobs import Pause
+from monitor.jobs.supply import Named
 from monitor.sandbox.scenario import AppPlan
 from tests.jobs.house import ACME, ADS, Builder, House, a_token
 
@@ -58,3 +60,21 @@ async def test_named_tokens_wait_for_the_quota_too(house: Builder) -> None:
     )
     assert tally.conclusive == 130
     assert [pause.left for pause in waiting.pauses] == [31]
+
+
+async def test_a_token_that_was_moved_meanwhile_is_asked_about_by_its_own_app(
+    house: Builder,
+) -> None:
+    """A named check waits for its quota for hours; an import may come between."""
+    plans = [a_token("moved", app=ADS.id), *(a_token(f"acme-{n}") for n in range(3))]
+    home = await house(*plans, apps=(ACME, ADS))
+    rows = await home.store.claims.rows_of([plan.id for plan in plans])
+    stale = Named(
+        home.store.claims,
+        home.clock,
+        timedelta(minutes=5),
+        asyncio.Event(),
+        {ACME.id: list(rows.values())},
+    )
+    tally = await home.checker._sweep(stale, [ACME.id, ADS.id], None, forced=True)
+    assert (tally.conclusive, tally.suspected) == (4, 0)

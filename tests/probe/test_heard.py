@@ -63,6 +63,14 @@ def test_only_words_about_the_token_alone_are_left_unread(
     assert (said(status, body).print is not None) is unread
 
 
+def test_a_word_whose_quotes_the_reply_escapes_is_seen_all_the_same() -> None:
+    """As PHP's JSON_HEX_QUOT would."""
+    hidden = spelt('{"data":{"is_valid":false,"error":{"code":4}}}')
+    assert (
+        heard(200, hidden.replace(b'\\"error\\"', b"\\u0022error\\u0022")).print is None
+    )
+
+
 def test_what_is_left_unread_is_about_the_token_alone() -> None:
     """Read later, it can neither blame the caller nor tell of a spent quota."""
     odd = ["{}", "[]", "null", "true", "5", '"x"', '{"code":4}', '{"code":190}']

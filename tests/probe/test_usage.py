@@ -79,6 +79,8 @@ def test_a_header_of_any_length_is_not_kept() -> None:
     assert read(X_App_Usage='{"call_count":7}' + " " * 5_000).percent == 7
     inside = ("X-App-Usage", '{"call_count":8}' + " " * 5_000)
     assert read_usage((), (inside,), throttled=False).percent == 8
+    many = tuple(("X-App-Usage", "") for _ in range(5_000))
+    assert read_usage(many, (), throttled=False) == Usage()
     assert _kept_usage.cache_info().currsize == kept
 
 
