@@ -78,9 +78,11 @@ def take_apart(reply: bytes, known: Sequence[int | None]) -> Pieces | None:
         return None
     if not reply.endswith(_END):
         return None
-    items = reply[len(style.begin) : 1 - len(_END)].split(style.joint)
+    items = reply.split(style.joint)
     if len(items) != len(known):
         return None
+    items[0] = items[0][len(style.begin) :]
+    items[-1] = items[-1][: 1 - len(_END)]
     # Most items of a batch begin alike: each beginning is read once.
     headers: dict[tuple[str, str], None] = {}
     found: list[Heard] = []

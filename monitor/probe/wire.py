@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import ssl
 import zlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -176,15 +177,23 @@ async def _read(response: httpx.Response, headers: Headers, largest: int) -> byt
     """
     encodings = [value for name, value in headers if name.lower() == _ENCODING]
     inflate = _inflater(",".join(encodings))
-    body = bytearray()
-    async for piece in response.aiter_raw():
-        room = largest + 1 - len(body)
-        body += piece if inflate is None else _inflated(inflate, piece, room)
-        if len(body) > largest:
+    pieces: list[bytes] = []
+    room = largest
+    async for piece in _pieces(response):
+        data = piece if inflate is None else _inflated(inflate, piece, room + 1)
+        room -= len(data)
+        if room < 0:
             raise _TooLargeError
+        pieces.append(data)
     if inflate is not None and not inflate.eof:
         raise _BadEncodingError
-    return bytes(body)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body as it comes; `aiter_raw` would cut and count it once more."""
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - ours
+    return aiter(response.stream)
 
 
 def _inflater(encoding: str) -> "zlib._Decompress | None":
