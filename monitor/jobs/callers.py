@@ -26,6 +26,7 @@ from monitor.store.tables import instant
 
 PROOF_AGE: Final = timedelta(minutes=5)
 """For so long Meta's word for a caller is taken."""
+_USAGE_NOTED_EVERY: Final = timedelta(minutes=1)
 _FAILURES_TO_REST: Final = 3
 """So many failed calls in a row, and the app rests."""
 _PASSING: Final = frozenset({Cause.TRANSIENT, Cause.UNREACHABLE, Cause.UNREADABLE})
@@ -64,6 +65,7 @@ class AppDesk:
         self._rejected = state.rejected_at is not None
         self._usage = Usage()
         self._percent_noted = state.usage_percent
+        self._usage_noted_at = state.usage_at
         self._clock = clock
         self._lock = asyncio.Lock()
 
@@ -297,12 +299,18 @@ class AppDesk:
             return
         facts: dict[str, object] = {}
         if self._usage.percent is not None:
-            facts["usage_percent"] = round(self._usage.percent)
-            facts["usage_at"] = self._clock()
+            percent, now = round(self._usage.percent), self._clock()
+            if percent != self._percent_noted or not self._noted_lately(now):
+                facts["usage_percent"], facts["usage_at"] = percent, now
         if self._failures != self._failures_noted:
             facts["failures"] = self._failures
         if facts:
             await self._store.apps.note(self.id, **facts)
+
+    def _noted_lately(self, now: datetime) -> bool:
+        """Whether the same once more would be a transaction a sweep for nothing."""
+        at = self._usage_noted_at
+        return at is not None and timedelta() <= now - at < _USAGE_NOTED_EVERY
 
 
 class Desks:

@@ -9,8 +9,9 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
+from xxhash import xxh3_64_intdigest
 
-from monitor.probe.heard import Heard, heard, is_text, print_of
+from monitor.probe.heard import Heard, heard, is_text
 from monitor.probe.interpret import OK
 from monitor.probe.usage import TELLING, Headers
 
@@ -98,9 +99,8 @@ def take_apart(reply: bytes, known: Sequence[int | None]) -> Pieces | None:
             start += mark
             status, size = told.status, len(start)
         body = item[size:]
-        print_ = print_of(body)
-        if print_ == before and status == OK:
-            found.append(Heard(print_, body))
+        if status == OK and before == xxh3_64_intdigest(body) >> 1:
+            found.append(Heard(before, body))
         elif not is_text(body):
             return None  # the reply as a whole may be no JSON
         else:

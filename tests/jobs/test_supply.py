@@ -1,7 +1,7 @@
 """What a sweep claims: by hand it uses the hour's quota, and waits for the next."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from monitor.jobs import Pause
 from monitor.jobs.supply import Named
@@ -78,3 +78,19 @@ async def test_a_token_that_was_moved_meanwhile_is_asked_about_by_its_own_app(
     )
     tally = await home.checker._sweep(stale, [ACME.id, ADS.id], None, forced=True)
     assert (tally.conclusive, tally.suspected) == (4, 0)
+
+
+async def test_usage_that_stays_the_same_is_noted_once_a_minute(house: Builder) -> None:
+    roomy = AppPlan(ACME.id, "Acme", ACME.secret, hourly_calls=100_000)
+    home = await house(a_token("acme"), apps=(roomy,))
+
+    async def noted_at() -> datetime | None:
+        await home.checker.check_all()
+        return (await home.store.apps.states([ACME.id]))[ACME.id].usage_at
+
+    first = await noted_at()
+    assert first is not None
+    home.clock.advance(timedelta(seconds=59))
+    assert await noted_at() == first
+    home.clock.advance(timedelta(seconds=1))
+    assert await noted_at() == first + timedelta(minutes=1)
