@@ -145,6 +145,11 @@ def allowance(
     return Allowance(calls, min(max(resume_at, *openings), now + _MEMORY))
 
 
+def needs_ledger(hourly: int | None, seen: Seen | None) -> bool:
+    """Whether what was spent bears on what may be; else it need not be fetched."""
+    return hourly is not None or (seen is not None and seen.percent >= LEARNED_FROM)
+
+
 def unexplained(
     hourly: int | None, spent: Sequence[Spent], seen: Seen | None
 ) -> Seen | None:

@@ -14,6 +14,7 @@ from monitor.core.quota import (
     Spent,
     allowance,
     may_spend,
+    needs_ledger,
     shares,
     slot_of,
     unexplained,
@@ -93,10 +94,12 @@ async def ask_for(
     if not at_once and app.paused_until is not None and app.paused_until > now:
         # Another replica has heard that the app must rest.
         return Allowance(0, app.paused_until)
-    spent = await _spent(connection, budget.app_id, now)
     seen = None
     if app.usage_percent is not None and app.usage_at is not None:
         seen = Seen(app.usage_percent, app.usage_at)
+    spent: list[Spent] = []
+    if needs_ledger(budget.hourly, seen):
+        spent = await _spent(connection, budget.app_id, now)
     allowed = allowance(budget.hourly, spent, seen, now, at_once=at_once)
     return Allowance(min(most, allowed.calls), allowed.next_at)
 

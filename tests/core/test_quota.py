@@ -21,6 +21,7 @@ from monitor.core.quota import (
     allowance,
     coverage,
     may_spend,
+    needs_ledger,
     shares,
     slot_of,
     time_for,
@@ -47,6 +48,44 @@ def _calls(
 def _evenly(calls: int) -> list[tuple[timedelta, int]]:
     """So many calls, spread over the last hour."""
     return [(minutes * MINUTE, calls // 60) for minutes in range(60)]
+
+
+# --- what is looked up
+
+
+@given(
+    st.none() | st.integers(20, 5_000),
+    st.none()
+    | st.builds(Seen, st.integers(0, 120), st.sampled_from([NOW, NOW - 2 * HOUR])),
+    st.lists(st.tuples(st.sampled_from([SECOND, MINUTE, HOUR]), st.integers(1, 9_000))),
+    st.booleans(),
+)
+def test_what_is_not_fetched_would_have_changed_nothing(
+    hourly: int | None,
+    seen: Seen | None,
+    spent: list[tuple[timedelta, int]],
+    at_once: bool,  # noqa: FBT001 - drawn
+) -> None:
+    if not needs_ledger(hourly, seen):
+        assert _calls(hourly, *spent, seen=seen, at_once=at_once) == UNLIMITED
+
+
+@pytest.mark.parametrize(
+    ("hourly", "seen", "needed"),
+    [
+        (None, None, False),
+        (None, Seen(24, NOW), False),
+        (None, Seen(25, NOW), True),
+        (2000, None, True),
+        (2000, Seen(0, NOW), True),
+    ],
+)
+def test_the_ledger_is_fetched_where_it_may_bind(
+    hourly: int | None,
+    seen: Seen | None,
+    needed: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    assert needs_ledger(hourly, seen) is needed
 
 
 # --- slots
