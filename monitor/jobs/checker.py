@@ -66,7 +66,6 @@ class Checker:
         self._clock = clock
         self._court = Court(charter, clock)
         self._stopping = asyncio.Event()
-        self._log = log.bind()  # once, and not at every call
         # Their connections outlive a sweep; each is made when its worker first asks.
         self._workers = [probe.worker() for _ in range(charter.workers)]
 
@@ -285,7 +284,7 @@ class Checker:
         )
         if heard is None:
             return None
-        self._log.debug("batch.asked", app=desk.id, tokens=len(secrets))
+        log.debug("batch.asked", app=desk.id, tokens=len(secrets))
         for claim in claims:
             claim.sealed = b""  # room that answers need while they wait
         again = said_again(heard, known)

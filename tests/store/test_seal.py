@@ -3,6 +3,7 @@
 import base64
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import pytest
 
@@ -12,6 +13,14 @@ from monitor.store.tables import metadata
 from tests.store.builders import NOW, a_row, claimed, execute, rows
 
 FIRST, SECOND = Key("k1", b"\x01" * 32), Key("k2", b"\x02" * 32)
+
+
+class Stored(NamedTuple):
+    """A token as a sweep holds it."""
+
+    sealed: bytes
+    row_id: int = 7
+    version: int = 1
 
 
 def test_the_first_key_seals_and_every_key_opens() -> None:
@@ -43,6 +52,7 @@ def test_no_flipped_bit_opens() -> None:
             continue
         with pytest.raises(SealBrokenError):
             ring.open(bytes(torn), place)
+        assert ring.open_tokens([Stored(bytes(torn))]) == [None]
 
 
 def test_no_shortened_seal_opens() -> None:
@@ -51,23 +61,26 @@ def test_no_shortened_seal_opens() -> None:
     for length in range(len(sealed)):
         with pytest.raises(SealBrokenError):
             ring.open(sealed[:length], place)
+        assert ring.open_tokens([Stored(sealed[:length])]) == [None]
 
 
 def test_a_seal_opens_in_its_own_row_and_version_only() -> None:
     ring = Keyring([FIRST])
-    places = [token_place(row, version) for row in range(10) for version in (1, 2)]
-    places.append(token_place(11, 1))
-    places.append(token_place(1, 11))
+    places = [(row, version) for row in range(10) for version in (1, 2)]
+    places += [(11, 1), (1, 11)]
     for here in places:
-        sealed = ring.seal(b"EAAB", here)
+        sealed = ring.seal(b"EAAB", token_place(*here))
         opened = []
         for there in places:
             try:
-                ring.open(sealed, there)
+                ring.open(sealed, token_place(*there))
                 opened.append(there)
             except SealBrokenError:
                 pass
         assert opened == [here]
+        found = ring.open_tokens(Stored(sealed, *there) for there in places)
+        wanted = [b"EAAB" if there == here else None for there in places]
+        assert found == wanted
 
 
 def test_a_fingerprint_tells_equality_under_one_key_only() -> None:
