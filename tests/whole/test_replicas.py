@@ -135,7 +135,8 @@ def test_without_the_fence_the_test_of_double_checks_goes_red(
         place.run("tokens", "import", served.inventory)
         with fleet(place, fenced=False) as replicas:
             everything_looked_at(postgres_url, clock())
-            assert double_checks(served, NEAR) == [], "nobody was frozen yet"
+            # A machine under load is slow enough to double without being frozen.
+            before = len(double_checks(served, NEAR))
             for _ in range(5):
                 # All at once, and slowly: whoever is frozen now has much in hand.
                 execute(postgres_url, "UPDATE health SET next_check_at = 1")
@@ -145,7 +146,7 @@ def test_without_the_fence_the_test_of_double_checks_goes_red(
                 for each in frozen:
                     wake(each)
                 everything_looked_at(postgres_url, clock())
-                if double_checks(served, NEAR):
+                if len(double_checks(served, NEAR)) > before:
                     return
         pytest.fail("no double check was found: the test is blind")
 
