@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -130,8 +130,14 @@ def query(url: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 def execute(url: str, statement: str) -> None:
-    with psycopg.connect(url) as connection:
-        connection.execute(statement.encode())
+    """Until it is done: among daemons at work a whole table is a deadlock at times."""
+    while True:
+        with (
+            suppress(psycopg.errors.DeadlockDetected),
+            psycopg.connect(url) as connection,
+        ):
+            connection.execute(statement.encode())
+            return
 
 
 def double_checks(served: Graph, within: timedelta) -> list[tuple[str, float]]:
