@@ -40,10 +40,8 @@ def readable(
     broken = [c for c, secret in zip(claims, opened, strict=True) if secret is None]
     for claim in broken:
         log.error("token.unreadable", token=claim.id)
-    readable = [
-        c for c, secret in zip(claims, opened, strict=True) if secret is not None
-    ]
-    return readable, [Looks(broken, [told(_SEALED)] * len(broken), at)]
+    whole = [c for c, secret in zip(claims, opened, strict=True) if secret is not None]
+    return whole, [Looks(broken, [told(_SEALED)] * len(broken), at)]
 
 
 def said_again(heard: Sequence[Heard], known: Sequence[int | None]) -> int:

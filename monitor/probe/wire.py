@@ -177,17 +177,25 @@ async def _read(response: httpx.Response, headers: Headers, largest: int) -> byt
     """
     encodings = [value for name, value in headers if name.lower() == _ENCODING]
     inflate = _inflater(",".join(encodings))
-    pieces: list[bytes] = []
-    room = largest
+    body: bytes | bytearray = b""
     async for piece in _pieces(response):
-        data = piece if inflate is None else _inflated(inflate, piece, room + 1)
-        room -= len(data)
-        if room < 0:
+        room = largest + 1 - len(body)
+        data = piece if inflate is None else _inflated(inflate, piece, room)
+        # Most replies are one piece, which is not copied.
+        body = _joined(body, data) if body else data
+        if len(body) > largest:
             raise _TooLargeError
-        pieces.append(data)
     if inflate is not None and not inflate.eof:
         raise _BadEncodingError
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return bytes(body)
+
+
+def _joined(body: bytes | bytearray, more: bytes) -> bytearray:
+    """In one place: a list of very many small pieces would be far larger."""
+    if isinstance(body, bytes):
+        body = bytearray(body)
+    body += more
+    return body
 
 
 def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
