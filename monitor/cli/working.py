@@ -182,7 +182,7 @@ def run(ctx: click.Context) -> None:
     SIGTERM finishes what is in hand and ends within 30 seconds. SIGHUP reloads the
     configuration, and keeps the old one if the new one is broken.
     """
-    from monitor.app import run as live
+    from monitor.daemon import run as live
 
     path = config_path(ctx)
 

@@ -28,7 +28,7 @@ from monitor.store.reports import Reports
 from monitor.store.seal import Keyring
 from monitor.store.transactions import POSTGRESQL, Database, take_turns
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The revision of the schema this code speaks; the newest file in migrations/."""
 
 

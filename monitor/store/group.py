@@ -104,14 +104,15 @@ def _changed(dialect: str) -> Any:  # noqa: ANN401 - an update
 
 
 def _learned(dialect: str) -> Any:  # noqa: ANN401 - an insert
-    new = given(dialect, row=WHOLE, known=WORDS).c
+    new = given(dialect, row=WHOLE, known=WORDS, user=WORDS).c
     learn = insert_in(introspections, dialect).from_select(
-        ["token_row", "known"],
+        ["token_row", "known", "user_id"],
         # SQLite takes ON for a join's unless a WHERE stands before it.
-        select(new.row, new.known).where(true()),
+        select(new.row, new.known, new.user).where(true()),
     )
     return learn.on_conflict_do_update(
-        index_elements=["token_row"], set_={"known": learn.excluded.known}
+        index_elements=["token_row"],
+        set_={"known": learn.excluded.known, "user_id": learn.excluded.user_id},
     )
 
 
@@ -152,7 +153,7 @@ class Group:
         self._now = now
         self._print = print_
         self._changed: list[tuple[Any, ...]] = []
-        self._learned: list[tuple[int, str]] = []
+        self._learned: list[tuple[int, str, str | None]] = []
         self._history: list[tuple[Any, ...]] = []
         self._opened: list[dict[str, Any]] = []
         self._moved: list[dict[str, Any]] = []
@@ -194,7 +195,7 @@ class Group:
         known = None
         if after.known is not None and before.known != after.known:
             known = encode(after.known)
-            self._learned.append((record.row_id, known))
+            self._learned.append((record.row_id, known, after.known.user_id))
         if (
             known is not None
             or before.suspicion != after.suspicion

@@ -89,8 +89,15 @@ apps = Table(
     Column("usage_percent", Integer),
     Column("usage_at", UtcDateTime),
     Column("api_version", Text),
+    # --- the storm brake
+    Column("held_until", UtcDateTime),
+    Column("let_go_at", UtcDateTime),
 )
-"""One row an app: whether it may be asked now, and how it went."""
+"""One row an app: whether it may be asked now, how it went, and what is held back.
+
+While `held_until` lies ahead the app's owner letters wait; news first seen at or
+before `let_go_at` was released, discarded or let go: it is not held, not counted again.
+"""
 
 calls = Table(
     "calls",
@@ -163,6 +170,12 @@ health = Table(
     Index("ix_health_due", "app_id", "urgency", "next_check_at"),
     Index("ix_health_judge", "app_id", "judge_at"),
     Index("ix_health_severity", "severity"),
+    Index(
+        "ix_health_suspected",
+        "app_id",
+        sqlite_where=text("suspicion IS NOT NULL"),
+        postgresql_where=text("suspicion IS NOT NULL"),
+    ),
     # Every look moves an indexed column, so dead rows pile up: leave room, tidy early.
     postgresql_with={"fillfactor": 80, "autovacuum_vacuum_scale_factor": 0.02},
 )
@@ -185,8 +198,12 @@ introspections = Table(
         autoincrement=False,
     ),
     Column("known", Text, nullable=False),
+    Column("user_id", Text),
 )
-"""The last confirmed introspection of each token; written when it changes."""
+"""The last confirmed introspection of each token; written when it changes.
+
+`user_id`: the Facebook user behind the token, once more by itself, to be counted.
+"""
 
 checks = Table(
     "checks",
@@ -283,6 +300,7 @@ outbox = Table(
     Column("planned_at", UtcDateTime, nullable=False),
     Column("looked_at", UtcDateTime),
     Column("asked_look_at", UtcDateTime),
+    Column("news_at", UtcDateTime),
     Column("state", Text, nullable=False),
     Column("waits_for", Text),
     Column("due_at", UtcDateTime, nullable=False),
@@ -293,7 +311,34 @@ outbox = Table(
     Index("ix_outbox_due", "state", "due_at"),
     Index("ix_outbox_letter", "letter_id"),
     Index("ix_outbox_token", "token_row"),
+    Index("ix_outbox_news", "app_id", "news_at"),
 )
+"""Notices for one reader each; `news_at`: when sudden news was first seen."""
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("app_id", Text, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("users", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("looked_at", Integer, nullable=False),
+    Column("codes", Text, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("ended_how", Text),
+    Column("ended_by", Text),
+    Column("reason", Text),
+    Index(
+        "uq_holds_open",
+        "app_id",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+"""Every hold there was: what opened it, how and by whom it ended; at most one open."""
 
 audit = Table(
     "audit",

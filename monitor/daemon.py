@@ -1,0 +1,221 @@
+"""The daemon: it lives in the house until it is told to stop."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from monitor.app import (
+    House,
+    check_settings,
+    clock,
+    configure_log,
+    open_house,
+    open_store,
+)
+from monitor.config import Settings
+from monitor.errors import ConfigurationError, OperatorError, UnavailableError
+from monitor.store.database import only_daemon
+
+_TIDY_EVERY: Final = timedelta(hours=1)
+_PULSE_KEPT: Final = timedelta(days=1)
+_DRAIN: Final = timedelta(seconds=25)
+"""What a stop leaves to work in hand; the contract says 30 seconds for everything."""
+
+log = structlog.stdlib.get_logger("monitor")
+
+
+class Daemon:
+    """Checks and delivers until it is told to stop; reloads without forgetting."""
+
+    def __init__(
+        self, load: Callable[[], Settings], settings: Settings, level: str | None
+    ) -> None:
+        self._load = load
+        self._settings = settings
+        self._level = level
+        self._next: Settings | None = None
+        self._reloading: asyncio.Task[None] | None = None
+        self._instance = instance_name()
+        self._stop = asyncio.Event()
+        self._turn = asyncio.Event()
+        """Set when the house at hand is to be left: to stop, or for a new one."""
+
+    async def run(self) -> None:
+        """Live until SIGTERM or SIGINT.
+
+        Raises:
+            AlreadyRunningError: Another daemon has this SQLite file.
+        """
+        structlog.contextvars.bind_contextvars(instance=self._instance)
+        url = self._settings.database.get_secret_value()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        with only_daemon(url):
+            reloaded = False
+            while not self._stop.is_set():
+                self._turn.clear()
+                async with open_house(self._settings) as house:
+                    await self._live(house, reloaded=reloaded)
+                if self._next is not None:
+                    self._settings, self._next = self._next, None
+                    configure_log(self._settings, self._level)
+                    reloaded = True
+        log.info("daemon.stopped")
+
+    def stop(self) -> None:
+        """Finish what is in hand, and end."""
+        log.info("daemon.stopping")
+        self._stop.set()
+        self._turn.set()
+
+    def reload(self) -> None:
+        """Take up a changed configuration; one we cannot work with changes nothing."""
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+
+    async def _reload(self) -> None:
+        try:
+            settings = self._load()
+            _same_database(self._settings, settings)
+            check_settings(settings)
+            async with open_store(settings):
+                pass  # its keys open the database
+        except OperatorError as error:
+            log.error("reload.refused", faults=str(error).splitlines())
+            return
+        log.info("reload.accepted")
+        self._next = settings
+        self._turn.set()
+
+    async def _live(self, house: House, *, reloaded: bool) -> None:
+        wakers = {name: asyncio.Event() for name in ("check", "deliver", "care")}
+        scheduler = _metronome(self._settings, wakers)
+        log.info(
+            "daemon.started",
+            apps=len(house.charter.apps),
+            database=self._settings.database.get_secret_value().partition(":")[0],
+        )
+        if reloaded:
+            await _apply(house)
+        jobs: dict[str, Callable[[], Awaitable[object]]] = {
+            "check": house.checker.check_due,
+            "deliver": house.courier.deliver_due,
+            "care": _Care(house, self._instance).tick,
+        }
+        tasks = [
+            asyncio.create_task(self._repeat(name, job, wakers[name]))
+            for name, job in jobs.items()
+        ]
+        try:
+            await self._turn.wait()
+        finally:
+            scheduler.shutdown(wait=False)
+            house.checker.stop()
+            house.courier.stop()
+            for waker in wakers.values():
+                waker.set()
+            done, late = await asyncio.wait(tasks, timeout=_DRAIN.total_seconds())
+            for task in late:
+                task.cancel()
+            if late:
+                log.warning("daemon.hurried", tasks=len(late))
+                await asyncio.wait(late)
+            for task in done:
+                task.result()
+
+    async def _repeat(
+        self, name: str, job: Callable[[], Awaitable[object]], waker: asyncio.Event
+    ) -> None:
+        """Do a job at every tick; its failure costs a tick, never the daemon."""
+        while not self._turn.is_set():
+            await waker.wait()
+            waker.clear()
+            if self._turn.is_set():
+                return
+            try:
+                await job()
+            except UnavailableError as error:
+                log.error("job.failed", job=name, reason=str(error))
+            except Exception:  # a bug must not silence the daemon for good
+                log.exception("job.failed", job=name)
+
+
+def _metronome(settings: Settings, wakers: dict[str, asyncio.Event]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - apscheduler has no types
+    """The scheduler: it only sets events; long-lived tasks do the work."""
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler  # noqa: PLC0415 - slow
+
+    scheduler = AsyncIOScheduler(
+        timezone="UTC",
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+    )
+    seconds = settings.schedule.tick.total_seconds()
+    for name, waker in wakers.items():
+        # An interval's first run is one interval late unless it is told otherwise.
+        scheduler.add_job(
+            _wake, "interval", [waker], seconds=seconds, id=name, next_run_time=clock()
+        )
+    scheduler.start()
+    return scheduler
+
+
+async def _wake(waker: asyncio.Event) -> None:
+    waker.set()
+
+
+async def _apply(house: House) -> None:
+    """Judge by the new policies; without the database, each look will do it."""
+    try:
+        judged = await house.checker.judge_again()
+    except UnavailableError as error:
+        log.error("job.failed", job="policy", reason=str(error))
+    else:
+        log.info("policy.applied", notices=judged)
+
+
+class _Care:
+    """Looks after the house: a sign of life at every tick, tidying once an hour."""
+
+    def __init__(self, house: House, instance: str) -> None:
+        self._house = house
+        self._instance = instance
+        self._tidied_at: datetime | None = None
+
+    async def tick(self) -> None:
+        """Give a sign of life, and now and then forget what is old enough."""
+        now = clock()
+        store, retention = self._house.store, self._house.settings.retention
+        await store.reports.beat(now, self._instance)
+        if self._tidied_at is not None and now - self._tidied_at < _TIDY_EVERY:
+            return
+        self._tidied_at = now
+        await store.ledger.prune(now)
+        await store.reports.forget_pulses(now - _PULSE_KEPT)
+        await store.reports.prune(now - retention.checks, now - retention.outbox)
+
+
+def instance_name() -> str:
+    """What tells this daemon from its replicas: the host, and the process on it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _same_database(old: Settings, new: Settings) -> None:
+    if old.database.get_secret_value() != new.database.get_secret_value():
+        raise ConfigurationError(
+            f"{new.source}: database: changed; a running daemon keeps its own, "
+            "restart it to move"
+        )
+
+
+async def run(load: Callable[[], Settings], level: str | None = None) -> None:
+    """Be the daemon until told to stop."""
+    settings = load()
+    configure_log(settings, level)
+    await Daemon(load, settings, level).run()

@@ -1,0 +1,56 @@
+"""The storm brake; the user behind a token by itself."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from monitor.store.tables import UtcDateTime
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("apps", sa.Column("held_until", UtcDateTime(), nullable=True))
+    op.add_column("apps", sa.Column("let_go_at", UtcDateTime(), nullable=True))
+    op.add_column("introspections", sa.Column("user_id", sa.Text(), nullable=True))
+    if op.get_bind().dialect.name == "sqlite":
+        user_id = "json_extract(known, '$.user_id')"
+    else:
+        user_id = "known::json ->> 'user_id'"
+    op.execute(f"UPDATE introspections SET user_id = {user_id}")
+    op.add_column("outbox", sa.Column("news_at", UtcDateTime(), nullable=True))
+    op.create_index("ix_outbox_news", "outbox", ["app_id", "news_at"], unique=False)
+    op.create_index(
+        "ix_health_suspected",
+        "health",
+        ["app_id"],
+        unique=False,
+        sqlite_where=sa.text("suspicion IS NOT NULL"),
+        postgresql_where=sa.text("suspicion IS NOT NULL"),
+    )
+    op.create_table(
+        "holds",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("app_id", sa.Text(), nullable=False),
+        sa.Column("opened_at", UtcDateTime(), nullable=False),
+        sa.Column("until", UtcDateTime(), nullable=False),
+        sa.Column("users", sa.Integer(), nullable=False),
+        sa.Column("tokens", sa.Integer(), nullable=False),
+        sa.Column("looked_at", sa.Integer(), nullable=False),
+        sa.Column("codes", sa.Text(), nullable=False),
+        sa.Column("ended_at", UtcDateTime(), nullable=True),
+        sa.Column("ended_how", sa.Text(), nullable=True),
+        sa.Column("ended_by", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_holds")),
+    )
+    op.create_index(
+        "uq_holds_open",
+        "holds",
+        ["app_id"],
+        unique=True,
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
