@@ -1,7 +1,7 @@
 """Apps: whether each may be asked, and the operator's matters that concern one."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -61,7 +61,9 @@ class Apps:
         """The state of these apps; an app never asked has an empty one."""
         async with self._database.read() as connection:
             rows = await connection.execute(
-                select(apps).where(apps.c.id.in_(list(ids)))
+                select(*(apps.c[each.name] for each in fields(AppState))).where(
+                    apps.c.id.in_(list(ids))
+                )
             )
             known = {row.id: AppState(*row) for row in rows}
         return {app_id: known.get(app_id) or AppState(app_id) for app_id in ids}
