@@ -14,6 +14,7 @@ import structlog
 
 from monitor.config import Settings
 from monitor.core.delivery import Hours
+from monitor.core.hold import Brake
 from monitor.errors import ConfigurationError
 from monitor.jobs import App, Charter, Checker, Courier
 from monitor.log import configure
@@ -89,6 +90,14 @@ def charter_of(settings: Settings) -> Charter:
         )
         for app in settings.apps
     }
+    sudden = settings.hold.sudden
+    brake = Brake(
+        sudden.share,
+        sudden.at_least,
+        sudden.within,
+        sudden.release_after,
+        settings.hold.owner_letters_per_hour,
+    )
     return Charter(
         rules=settings.rules,
         apps=apps,
@@ -96,6 +105,7 @@ def charter_of(settings: Settings) -> Charter:
         mail_domain=settings.mail.sender.address.rpartition("@")[2],
         group_wait=settings.mail.group_wait,
         hours=None if hours is None else Hours(hours.days, hours.start, hours.end),
+        brake=brake,
         lease=settings.schedule.lease,
         batch_size=settings.graph.batch_size,
         workers=settings.graph.workers,

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
+from monitor.core.hold import LOOK_AGAIN, is_free
 from monitor.core.incident import Reason
 from monitor.core.tokens import Code
 from monitor.core.verdict import Finding, Severity
@@ -80,6 +81,21 @@ class Item:
         return self.severity is Severity.CRITICAL
 
 
+def rank(item: Item) -> int:
+    """What leaves first when not everything may, the smallest first.
+
+    What has stopped comes before what ends soon, good news last.
+    """
+    if item.reason is Reason.RESOLVED:
+        return _GOOD_NEWS
+    if item.dead or item.deadline is None:
+        return 0
+    return int(item.deadline.timestamp())
+
+
+_GOOD_NEWS: Final = 2**62
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """Everything one person is told about one product at one time."""
@@ -112,6 +128,10 @@ class Waiting(StrEnum):
     LOOK = "look"
     RECOVERING = "recovering"
     """A good look was seen; the next one closes the matter or lets the letter go."""
+    HOLD = "hold"
+    """Too many people's tokens changed at once; see `core/hold.py`."""
+    PACE = "pace"
+    """As many owner letters as an hour may see have left."""
     SILENCE = "silence"
     HOURS = "hours"
     CHANNEL = "channel"
@@ -130,6 +150,8 @@ class Drop(StrEnum):
     NOT_RECIPIENT = "not_recipient"
     GONE = "gone"
     """The token was removed."""
+    DISCARDED = "discarded"
+    """The operator discarded what was held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +160,8 @@ class Wait:
 
     why: Waiting
     until: datetime
+    look: bool = False
+    """Whether the token is looked at meanwhile, though no letter depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +215,12 @@ class Pending:
     trust_for: timedelta = _LAST_DAY
     silenced_until: datetime | None = None
     timezone: str = "UTC"
+    news_at: datetime | None = None
+    """When its sudden news was first seen."""
+    held_until: datetime | None = None
+    """Until when the app's owner letters are held."""
+    let_go_at: datetime | None = None
+    """What was first seen until then is not held any more."""
 
 
 Passage: TypeAlias = Wait | Drop | None
@@ -207,6 +237,9 @@ def gate(entry: Pending, hours: Hours | None, now: datetime) -> Passage:
         return outlived
     if entry.silenced_until is not None and entry.silenced_until > now:
         return Wait(Waiting.SILENCE, entry.silenced_until)
+    held = _held(entry, now)
+    if held is not None:
+        return held
     if hours is not None and entry.role is not Role.OPERATOR and _can_wait(entry, now):
         opens = hours.next_open(now, entry.timezone)
         if opens > now:
@@ -226,6 +259,22 @@ def _outlived(entry: Pending) -> Drop | None:
     if entry.closed:
         return Drop.CLOSED
     return None if entry.recipient else Drop.NOT_RECIPIENT
+
+
+def _held(entry: Pending, now: datetime) -> Wait | None:
+    """The storm brake: an app's owner letters wait, but none for its last day."""
+    until = entry.held_until
+    if entry.role is Role.OPERATOR or until is None or until <= now:
+        return None
+    if is_free(entry.news_at or entry.planned_at, entry.let_go_at):
+        return None
+    sudden = any(finding.sudden for finding in entry.item.findings)
+    last_day = _last_day_of(entry)
+    if not sudden and last_day is not None and now >= last_day:
+        return None
+    seen = entry.last_checked_at
+    stale = seen is None or now - seen >= LOOK_AGAIN
+    return Wait(Waiting.HOLD, min(until, now + LOOK_AGAIN), look=sudden and stale)
 
 
 def _can_wait(entry: Pending, now: datetime) -> bool:

@@ -39,6 +39,8 @@ class Code(StrEnum):
     CALLER_REJECTED = "caller_rejected"
     APP_MISMATCH = "app_mismatch"
     UNDELIVERABLE = "undeliverable"
+    HELD = "held"
+    PACED = "paced"
 
 
 class Cause(StrEnum):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from urllib.parse import quote
 
 from monitor.core.delivery import Hours
+from monitor.core.hold import Brake
 from monitor.core.observation import Observation
 from monitor.core.policy import Rule, rule_for
 from monitor.core.tokens import Expected
@@ -41,6 +42,7 @@ class Charter:
     """The right side of Message-IDs."""
     group_wait: timedelta = timedelta(minutes=2)
     hours: Hours | None = None
+    brake: Brake = field(default_factory=Brake)
     lease: timedelta = timedelta(minutes=5)
     batch_size: int = 50
     workers: int = 8

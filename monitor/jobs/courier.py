@@ -28,10 +28,12 @@ from monitor.jobs.charter import Charter
 from monitor.jobs.delivered import Delivered
 from monitor.jobs.patience import patiently
 from monitor.jobs.planning import advance_matter, findings_for, plan_matter
+from monitor.jobs.storm import storm_of, tell_holds
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
 from monitor.notify.headers import UnwritableError
 from monitor.store import Store
+from monitor.store.outbox import FIRST
 from monitor.store.settlement import Complaint, channel_pause, put_back, settle
 from monitor.store.waiters import Pass, Sealed, Waiter, copies
 
@@ -66,6 +68,7 @@ class Courier:
         self._random = random
         self._mailers: set[Mailer] = set()
         self._stopped = False
+        self._storm = storm_of(charter, clock)
 
     def stop(self) -> None:
         """Begin nothing more: before the final dot abort, after it wait for a reply."""
@@ -106,11 +109,12 @@ class Courier:
 
     async def _seal(self, *, hurried: bool) -> Pass:
         """Put every due entry through the gate once, reader by reader."""
-        total, after = Pass(), ""
+        total, after = Pass(), FIRST
         while True:
             done = await self._store.outbox.seal(
                 self._review,
                 self._clock(),
+                storm=self._storm,
                 lease=self._charter.lease,
                 domain=self._charter.mail_domain,
                 hurried=hurried,
@@ -119,9 +123,10 @@ class Courier:
             total.sealed += done.sealed
             total.dropped += done.dropped
             total.owed += done.owed
-            if done.last_reader is None:
+            tell_holds(done)
+            if done.last is None:
                 return total
-            after = done.last_reader
+            after = done.last
 
     # --- the gate
 
@@ -169,6 +174,9 @@ class Courier:
             trust_for=rule.trust_for,
             silenced_until=waiter.silenced_until,
             timezone=waiter.timezone or "UTC",
+            news_at=waiter.news_at,
+            held_until=waiter.held_until,
+            let_go_at=waiter.let_go_at,
         )
         return item, gate(pending, self._charter.hours, now)
 

@@ -1,10 +1,11 @@
 """Court: the decisions about one token in their order, under one charter."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
 from monitor import __version__
+from monitor.core.hold import Brake, news_at
 from monitor.core.incident import advance
 from monitor.core.observation import Look, classify, observe
 from monitor.core.schedule import judge_at, look_every, next_check_at, urgency
@@ -31,6 +32,16 @@ class Court:
     def print(self) -> int:
         """Tells whether two judgements were made under the same rules and release."""
         return self._print
+
+    @property
+    def brake(self) -> Brake:
+        """What makes a wave of sudden news."""
+        return self._charter.brake
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim on a token may last."""
+        return self._charter.lease
 
     def known(self, claims: Iterable[Claim]) -> list[int | None]:
         """For each token the print of what was heard, if it is at rest under us."""
@@ -89,6 +100,9 @@ class Court:
             ),
             look_every(after, rule, now),
             answer.cause if isinstance(answer, Inconclusive) else None,
+            news_at(
+                record.incident, step.notice, verdict.matters, before.suspicion, now
+            ),
         )
 
     def plan(

@@ -90,6 +90,7 @@ def token_entries(
                 cc=owner.cc if is_owner else "",
                 locale=owner.locale if is_owner else None,
                 timezone=owner.timezone if is_owner else None,
+                news_at=judgement.news_at if role is not Role.OPERATOR else None,
             )
         )
     return entries
@@ -151,11 +152,17 @@ def matter_verdict(codes: Sequence[Code], at: datetime) -> Verdict:
 
 
 def advance_matter(
-    charter: Charter, codes: Sequence[Code], now: datetime
+    charter: Charter, codes: Sequence[Code], now: datetime, *, silently: bool = False
 ) -> Callable[[Incident | None], Step]:
-    """How an operator's matter moves, given what is wrong now."""
+    """How an operator's matter moves, given what is wrong now.
+
+    One that is over is told twice good before it closes; `silently`: at once, unsaid.
+    """
     verdict = matter_verdict(codes, now)
-    return lambda incident: advance(incident, verdict, charter.house_rule, now)
+    rule = charter.house_rule
+    return lambda incident: advance(
+        incident, verdict, rule, now, healed_by_answer=not silently
+    )
 
 
 def plan_matter(

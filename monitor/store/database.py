@@ -19,6 +19,7 @@ from monitor.store import sqlite
 from monitor.store.apps import Apps
 from monitor.store.claims import Claims
 from monitor.store.hand import Hand
+from monitor.store.holds import Holds
 from monitor.store.inventory import Inventory
 from monitor.store.ledger import Ledger
 from monitor.store.outbox import Outbox
@@ -45,6 +46,7 @@ class Store:
     ledger: Ledger
     reports: Reports
     hand: Hand
+    holds: Holds
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -74,6 +76,7 @@ async def connect(url: str, keyring: Keyring) -> AsyncIterator[Store]:
             Ledger(database),
             Reports(database),
             Hand(database),
+            Holds(database),
         )
     finally:
         await database.close()

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Update, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.delivery import Drop, Item, Role, Waiting
+from monitor.core.delivery import Drop, Item, Role, Waiting, rank
 from monitor.store.codec import encode, join_codes
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, insert_on, pack_ids
 from monitor.store.tables import letters, outbox
@@ -34,6 +34,8 @@ class Entry:
     cc: str = ""
     locale: str | None = None
     timezone: str | None = None
+    news_at: datetime | None = None
+    """When its sudden news was first seen."""
 
 
 def _end_waiting(dialect: str) -> Update:
@@ -87,6 +89,8 @@ async def add_entries(
                 "item": encode(entry.item),
                 "planned_at": now,
                 "looked_at": entry.looked_at,
+                "news_at": entry.news_at,
+                "rank": rank(entry.item),
                 "state": "waiting",
                 "waits_for": Waiting.GROUP,
                 "due_at": entry.due_at,

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
+from monitor.core.hold import Brake
 from monitor.core.incident import Incident, Step
 from monitor.core.observation import Look, Observation
 from monitor.core.policy import Rule
@@ -96,6 +97,8 @@ class Judgement(Struct, frozen=True):
     """The planned time between looks, before it is spread."""
     cause: Cause | None = None
     """Why the look could not tell; `None`: it could, or there was none."""
+    news_at: datetime | None = None
+    """When the sudden news of its notice was first seen, if it has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,14 @@ class Court(Protocol):
     @property
     def print(self) -> int:
         """Tells whether two judgements were made under the same rules; 63 bits."""
+
+    @property
+    def brake(self) -> Brake:
+        """What makes a wave of sudden news."""
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim on a token may last."""
 
     def judge(self, record: Record, look: Look | None) -> Judgement:
         """What becomes of a token after a look, or by time alone."""

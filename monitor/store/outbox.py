@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Drop, Item, Passage, Wait, Waiting
-from monitor.store.codec import (
-    encode,
-)
+from monitor.store.brake import Storm, end_holds, open_holds
+from monitor.store.codec import encode
+from monitor.store.pace import pace, tell_pace, was_freed
 from monitor.store.tables import letters, outbox
 from monitor.store.transactions import AnyRow, Database, take_turns
 from monitor.store.waiters import (
@@ -37,6 +37,10 @@ _SEAL: Final = (
 )
 
 
+FIRST: Final = (-1, "")
+"""Before every reader."""
+
+
 class Outbox:
     """Seals entries into letters and hands letters to couriers."""
 
@@ -48,13 +52,14 @@ class Outbox:
         review: Review,
         now: datetime,
         *,
+        storm: Storm,
         lease: timedelta,
         domain: str,
         hurried: bool = False,
-        after: str = "",
+        after: tuple[int, str] = FIRST,
         most: int = 200,
     ) -> Pass:
-        """Put the due entries of up to `most` readers through the gate.
+        """Put the due entries of up to `most` readers through the gate, worst first.
 
         Those that may go are sealed into one letter per reader, product and copy; the
         others name what they wait for. A token that owes a last look is made due.
@@ -62,15 +67,23 @@ class Outbox:
         Args:
             review: The gate.
             now: The present instant.
+            storm: What holds a wave of sudden news, and paces letters to owners.
             lease: How long a claim on a token may last; no claimed one is made due.
             domain: The right side of new Message-IDs.
             hurried: Count `group_wait` as over, and looks as taken.
-            after: The last reader of the pass before; readers come in order.
+            after: Where the pass before ended.
             most: How many readers at most.
         """
         async with self._database.write() as connection:
             await take_turns(connection, "seal")
-            waiters, last = await _due(connection, now, after, most, hurried=hurried)
+            done = Pass()
+            if after == FIRST:
+                await tell_pace(connection, storm, 0, now)
+                done.ended = await end_holds(connection, storm, now)
+                done.held = await open_holds(connection, storm, now)
+            waiters, done.last = await _due(
+                connection, now, after, most, hurried=hurried
+            )
             gated = [(waiter, *review(waiter)) for waiter in waiters]
             ready: dict[tuple[str, str, str, str], list[tuple[Waiter, Item]]] = {}
             delayed = {
@@ -78,7 +91,6 @@ class Outbox:
                 for waiter, _, passage in gated
                 if _soon_looked_at(waiter, passage, now)
             }
-            done = Pass(last_reader=last)
             waiting: list[tuple[Waiter, Wait]] = []
             dropped: list[tuple[Waiter, Drop]] = []
             for waiter, item, passage in gated:
@@ -87,10 +99,19 @@ class Outbox:
                 elif isinstance(passage, Drop):
                     dropped.append((waiter, passage))
                 elif waiter.group in delayed:
-                    later = now + timedelta(seconds=10)
-                    waiting.append((waiter, Wait(Waiting.GROUP, later)))
+                    soon = now + timedelta(seconds=10)
+                    waiting.append((waiter, Wait(Waiting.GROUP, soon)))
                 else:
                     ready.setdefault(waiter.group, []).append((waiter, item))
+            later = await pace(connection, ready, storm.brake, now)
+            done.paced = len(later)
+            if later:
+                await tell_pace(connection, storm, done.paced, now)
+            waiting.extend(
+                (waiter, wait)
+                for group, wait in later.items()
+                for waiter, _ in ready.pop(group)
+            )
             done.owed = await wait_on(connection, waiting, now, lease)
             done.dropped = await drop(connection, dropped, now)
             done.sealed = await _seal(connection, ready, now, domain)
@@ -200,23 +221,31 @@ def _soon_looked_at(waiter: Waiter, passage: Passage, now: datetime) -> bool:
 
 
 async def _due(
-    connection: AsyncConnection, now: datetime, after: str, most: int, *, hurried: bool
-) -> tuple[list[Waiter], str | None]:
-    """The entries of the next readers who have one due; and the last reader."""
+    connection: AsyncConnection,
+    now: datetime,
+    after: tuple[int, str],
+    most: int,
+    *,
+    hurried: bool,
+) -> tuple[list[Waiter], tuple[int, str] | None]:
+    """The entries of the next readers who have one due; and where they end."""
     due = outbox.c.due_at <= now
     if hurried:
         due = or_(due, outbox.c.waits_for.in_([Waiting.GROUP, Waiting.LOOK]))
-    readers = (
-        await connection.scalars(
-            select(outbox.c.recipient)
-            .where(outbox.c.state == "waiting", due, outbox.c.recipient > after)
-            .distinct()
-            .order_by(outbox.c.recipient)
+    worst, (rank, reader) = func.min(outbox.c.rank), after
+    found = (
+        await connection.execute(
+            select(outbox.c.recipient, worst)
+            .where(outbox.c.state == "waiting", due)
+            .group_by(outbox.c.recipient)
+            .having(or_(worst > rank, (worst == rank) & (outbox.c.recipient > reader)))
+            .order_by(worst, outbox.c.recipient)
             .limit(most)
         )
     ).all()
-    if not readers:
+    if not found:
         return [], None
+    readers = [row[0] for row in found]
     # What waits only for its group leaves with the group.
     theirs = (
         outbox.c.state == "waiting",
@@ -228,7 +257,7 @@ async def _due(
     rows = await connection.execute(
         select_waiters().where(*theirs).order_by(outbox.c.planned_at, outbox.c.id)
     )
-    return [waiter_of(row) for row in rows], readers[-1]
+    return [waiter_of(row) for row in rows], (found[-1][1], found[-1][0])
 
 
 _MOST_ENTRIES: Final = 5_000
@@ -262,6 +291,7 @@ async def _seal(
                 "sealed_at": now,
                 "state": "open",
                 "due_at": now,
+                "freed": was_freed(waiter for waiter, _ in members),
             }
         )
         sealed.extend(

@@ -19,6 +19,7 @@ from monitor.store.rest import confirm
 from monitor.store.tables import health, incidents, introspections, tokens
 from monitor.store.transactions import AnyRow, Database
 from monitor.store.waiters import lock_tokens
+from monitor.store.witnesses import call_witnesses
 
 _Held: TypeAlias = Mapping[int, tuple[Claim, Words, Looks]]
 
@@ -175,6 +176,7 @@ async def _judge_looks(
         recorded.judged.append((record, judgement))
     recorded.superseded = [claim.id for claim, _, _ in left.values()]
     await group.flush(connection, court.plan)
+    await call_witnesses(connection, recorded.judged, court.brake, now, court.lease)
 
 
 async def _fetch(

@@ -268,14 +268,17 @@ letters = Table(
     Column("attempt_until", UtcDateTime),
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("in_doubt", Boolean, nullable=False, server_default=text("false")),
+    Column("freed", Boolean, nullable=False, server_default=text("false")),
     Column("last_reply", Text),
     Column("settled_at", UtcDateTime),
     Index("ix_letters_due", "state", "due_at"),
+    Index("ix_letters_sealed", "sealed_at"),
 )
 """Sealed before SMTP begins: a letter may lose entries, never gain one.
 
 `in_doubt`: an attempt wrote the final dot and heard no reply, so whatever was in the
 letter may have been read; it is sent again as it was.
+`freed`: what was held and released, which no pace counts.
 """
 
 outbox = Table(
@@ -301,6 +304,7 @@ outbox = Table(
     Column("looked_at", UtcDateTime),
     Column("asked_look_at", UtcDateTime),
     Column("news_at", UtcDateTime),
+    Column("rank", BigInteger, nullable=False, server_default="0"),
     Column("state", Text, nullable=False),
     Column("waits_for", Text),
     Column("due_at", UtcDateTime, nullable=False),
@@ -313,7 +317,11 @@ outbox = Table(
     Index("ix_outbox_token", "token_row"),
     Index("ix_outbox_news", "app_id", "news_at"),
 )
-"""Notices for one reader each; `news_at`: when sudden news was first seen."""
+"""Notices for one reader each.
+
+`news_at`: when sudden news was first seen; `rank`: what leaves first when not
+everything may, the smallest first.
+"""
 
 holds = Table(
     "holds",

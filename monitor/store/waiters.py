@@ -1,7 +1,7 @@
 """Waiters: outbox entries with the present state of what they speak of."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -12,6 +12,7 @@ from monitor.core.delivery import Item, Passage, Role
 from monitor.core.incident import Incident
 from monitor.core.observation import Observation
 from monitor.core.tokens import Expected
+from monitor.store.brake import Ended, Held
 from monitor.store.codec import (
     decode_incident,
     decode_item,
@@ -61,6 +62,9 @@ class Waiter:
     silenced_until: datetime | None
     app_paused_until: datetime | None
     app_rejected: bool
+    news_at: datetime | None = None
+    held_until: datetime | None = None
+    let_go_at: datetime | None = None
 
     @property
     def group(self) -> tuple[str, str, str, str]:
@@ -94,8 +98,14 @@ class Pass:
     dropped: int = 0
     owed: tuple[int, ...] = ()
     """Rows of the tokens that owe a last look."""
-    last_reader: str | None = None
+    last: tuple[int, str] | None = None
     """Where the next pass goes on; `None`: no reader was left."""
+    paced: int = 0
+    """Owner letters that must leave later."""
+    held: list[Held] = field(default_factory=list)
+    """Holds that were opened."""
+    ended: list[Ended] = field(default_factory=list)
+    """Holds that ended by themselves."""
 
 
 _newer = outbox.alias("newer")
@@ -127,6 +137,8 @@ def select_waiters() -> Select[Any]:
         tokens.c.silenced_until,
         apps.c.paused_until,
         apps.c.rejected_at,
+        apps.c.held_until,
+        apps.c.let_go_at,
     ).select_from(
         outbox.join(incidents, incidents.c.id == outbox.c.incident_id)
         .outerjoin(tokens, tokens.c.row_id == outbox.c.token_row)
@@ -170,6 +182,9 @@ def waiter_of(row: AnyRow) -> Waiter:
         silenced_until=row.silenced_until,
         app_paused_until=row.paused_until,
         app_rejected=row.rejected_at is not None,
+        news_at=row.news_at,
+        held_until=row.held_until,
+        let_go_at=row.let_go_at,
     )
 
 

@@ -125,12 +125,13 @@ async def _make_due(
     now: datetime,
     lease: timedelta,
 ) -> tuple[int, ...]:
-    """Make due the tokens that owe a look; returns their rows."""
-    owed = dict.fromkeys(
-        waiter.token_row
+    """Make due the tokens that owe a look; returns the rows letters wait for."""
+    looks = [
+        (waiter.token_row, wait.why is Waiting.LOOK)
         for waiter, wait in waiting
-        if wait.why is Waiting.LOOK and waiter.token_row is not None
-    )
+        if waiter.token_row is not None and (wait.look or wait.why is Waiting.LOOK)
+    ]
+    owed = dict.fromkeys(row for row, _ in looks)
     if owed:
         await connection.execute(
             _OWE.on(connection),
@@ -141,7 +142,7 @@ async def _make_due(
                 "level": int(Urgency.LOOK_OWED),
             },
         )
-    return tuple(owed)
+    return tuple(dict.fromkeys(row for row, letter_waits in looks if letter_waits))
 
 
 async def drop(

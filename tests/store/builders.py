@@ -7,11 +7,13 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from monitor.core.delivery import Passage, Wait
+from monitor.core.hold import Brake
 from monitor.core.inventory import Row
 from monitor.core.policy import Rule
 from monitor.core.tokens import Answer, Code, Introspection
 from monitor.jobs import App, Charter
 from monitor.jobs.court import Court
+from monitor.jobs.storm import storm_of
 from monitor.probe.heard import told
 from monitor.store import Store
 from monitor.store.claims import Claim
@@ -56,6 +58,13 @@ def a_court(
     now: datetime = NOW, rule: Rule | None = None, kind: type[Court] = Court
 ) -> Court:
     return kind(a_charter(rule), lambda: now)
+
+
+CALM: Final = storm_of(
+    a_charter(brake=Brake(at_least=1_000_000, owner_letters_per_hour=None)),
+    lambda: NOW,
+)
+"""A brake that nothing of a test opens."""
 
 
 class Said:

@@ -12,6 +12,7 @@ from monitor.store.inventory import Imported
 from tests.store.builders import (
     ANN,
     BOB,
+    CALM,
     DAY,
     LEASE,
     MINUTE,
@@ -163,7 +164,9 @@ async def test_a_removed_token_takes_history_incident_and_entries_along(
     assert await rows(store, "SELECT author, action, subject FROM audit") == [
         ("ops", "remove", "token:north")
     ]
-    done = await store.outbox.seal(let_go, at + DAY, lease=LEASE, domain="x.example")
+    done = await store.outbox.seal(
+        let_go, at + DAY, storm=CALM, lease=LEASE, domain="x.example"
+    )
     assert done.sealed == 0
 
 

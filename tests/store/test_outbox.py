@@ -24,7 +24,7 @@ from monitor.jobs.planning import advance_matter, plan_matter
 from monitor.store import Store
 from monitor.store.codec import decode_incident, encode
 from monitor.store.entries import Entry, add_entries, close_entries, reached
-from monitor.store.outbox import Outbox
+from monitor.store.outbox import FIRST, Outbox
 from monitor.store.settlement import (
     Complaint,
     channel_pause,
@@ -36,6 +36,7 @@ from tests.store.builders import (
     ALIVE,
     ANN,
     BOB,
+    CALM,
     DAY,
     HOUR,
     LEASE,
@@ -95,7 +96,9 @@ async def plan(store: Store, *entries: Entry, now: datetime = NOW) -> None:
 
 
 async def sealed_pass(store: Store, review: Any = let_go, now: datetime = NOW) -> Pass:
-    return await store.outbox.seal(review, now, lease=LEASE, domain="acme.example")
+    return await store.outbox.seal(
+        review, now, storm=CALM, lease=LEASE, domain="acme.example"
+    )
 
 
 async def taken(outbox: Outbox, now: datetime = NOW) -> Sealed:
@@ -203,7 +206,7 @@ async def test_group_wait_is_kept_and_what_waits_only_for_its_group_leaves_with_
     assert (await sealed_pass(store, now=NOW + 2 * MINUTE)).sealed == 1
     assert len((await taken(store.outbox, NOW + 2 * MINUTE)).waiters) == 2
     hurried = await store.outbox.seal(
-        let_go, NOW, lease=LEASE, domain="acme.example", hurried=True
+        let_go, NOW, storm=CALM, lease=LEASE, domain="acme.example", hurried=True
     )
     assert hurried.sealed == 1
 
@@ -212,15 +215,21 @@ async def test_readers_are_gone_through_in_chunks(store: Store) -> None:
     for n in range(7):
         await an_incident(store, f"i{n}")
         await plan(store, an_entry(f"i{n}", to=f"r{n}@acme.example"))
-    after, sealed = "", 0
+    after, sealed = FIRST, 0
     while True:
         done = await store.outbox.seal(
-            let_go, NOW, lease=LEASE, domain="x.example", after=after, most=3
+            let_go,
+            NOW,
+            storm=CALM,
+            lease=LEASE,
+            domain="x.example",
+            after=after,
+            most=3,
         )
         sealed += done.sealed
-        if done.last_reader is None:
+        if done.last is None:
             break
-        after = done.last_reader
+        after = done.last
     assert sealed == 7
 
 

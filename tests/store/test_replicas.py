@@ -11,7 +11,17 @@ from monitor.store import connect
 from monitor.store.ledger import Budget
 from monitor.store.seal import Keyring
 from monitor.store.tables import apps, health
-from tests.store.builders import LEASE, NOW, a_row, column, dead, execute, let_go, rows
+from tests.store.builders import (
+    CALM,
+    LEASE,
+    NOW,
+    a_row,
+    column,
+    dead,
+    execute,
+    let_go,
+    rows,
+)
 
 
 @pytest.fixture
@@ -60,7 +70,7 @@ async def test_a_letter_in_another_hand_is_passed_over(
             [a_row("a"), a_row("b", owner_email="bob@brewery.example")], NOW
         )
         at = await dead(one, "a", "b") + timedelta(minutes=3)
-        await one.outbox.seal(let_go, at, lease=LEASE, domain="x.example")
+        await one.outbox.seal(let_go, at, storm=CALM, lease=LEASE, domain="x.example")
         taken = await asyncio.gather(
             *(store.outbox.take(let_go, at, LEASE) for store in (one, two, one))
         )
@@ -77,7 +87,9 @@ async def test_thousands_of_entries_make_letters_that_can_be_taken(
         ids = [f"t-{n}" for n in range(50)]
         await store.inventory.import_rows(map(a_row, ids), NOW)
         at = await dead(store, *ids) + timedelta(minutes=3)
-        done = await store.outbox.seal(let_go, at, lease=LEASE, domain="x.example")
+        done = await store.outbox.seal(
+            let_go, at, storm=CALM, lease=LEASE, domain="x.example"
+        )
         assert done.sealed == 3
         sizes = []
         while sealed := await store.outbox.take(let_go, at, LEASE):
@@ -96,7 +108,11 @@ async def test_an_overdue_token_that_owes_a_look_comes_first(
         await execute(store, "UPDATE health SET next_check_at = 1, urgency = 3")
         wait = Wait(Waiting.LOOK, at + timedelta(minutes=1))
         await store.outbox.seal(
-            lambda waiter: (waiter.item, wait), at, lease=LEASE, domain="x.example"
+            lambda waiter: (waiter.item, wait),
+            at,
+            storm=CALM,
+            lease=LEASE,
+            domain="x.example",
         )
         assert await column(store, "urgency") == 0
         assert await rows(store, "SELECT count(*) FROM letters") == [(0,)]

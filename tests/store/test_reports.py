@@ -9,6 +9,7 @@ from tests.store.builders import (
     ALIVE,
     ANN,
     BOB,
+    CALM,
     DAY,
     HOUR,
     LEASE,
@@ -132,7 +133,9 @@ async def test_settled_entries_are_forgotten_when_their_matter_is_over(
 ) -> None:
     await store.inventory.import_rows([a_row("a"), a_row("b", owner_email=BOB)], NOW)
     at = await dead(store, "a", "b")
-    await store.outbox.seal(let_go, at + 3 * MINUTE, lease=LEASE, domain="x.example")
+    await store.outbox.seal(
+        let_go, at + 3 * MINUTE, storm=CALM, lease=LEASE, domain="x.example"
+    )
     for _ in range(2):
         sealed = await taken(store.outbox, at + 3 * MINUTE)
         await settled(store, sealed, SENT, at + 3 * MINUTE)

@@ -21,6 +21,17 @@ def upgrade() -> None:
         user_id = "known::json ->> 'user_id'"
     op.execute(f"UPDATE introspections SET user_id = {user_id}")
     op.add_column("outbox", sa.Column("news_at", UtcDateTime(), nullable=True))
+    op.add_column(
+        "outbox",
+        sa.Column("rank", sa.BigInteger(), server_default="0", nullable=False),
+    )
+    op.add_column(
+        "letters",
+        sa.Column(
+            "freed", sa.Boolean(), server_default=sa.text("false"), nullable=False
+        ),
+    )
+    op.create_index("ix_letters_sealed", "letters", ["sealed_at"], unique=False)
     op.create_index("ix_outbox_news", "outbox", ["app_id", "news_at"], unique=False)
     op.create_index(
         "ix_health_suspected",

@@ -1,0 +1,373 @@
+"""The storm brake at work: counts sudden news, opens holds and ends them.
+
+Everything here runs inside the sealing transaction, so that no letter is sealed on a
+count that another replica has overtaken.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    Text,
+    cast,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.core.delivery import Role, Waiting
+from monitor.core.hold import (
+    SUDDEN_NEWS,
+    Brake,
+    Wave,
+    is_wave,
+    may_be_wave,
+    outvoted_by,
+)
+from monitor.core.tokens import Code
+from monitor.store.apps import Advance, PlanMatter, advance_matter
+from monitor.store.codec import split_codes
+from monitor.store.dialect import insert_on
+from monitor.store.group import new_id
+from monitor.store.tables import apps, health, holds, introspections, outbox, tokens
+
+Tell: TypeAlias = Callable[
+    [str, str | None, Sequence[Code], Mapping[str, str]], tuple[Advance, PlanMatter]
+]
+"""Subject, app, codes, facts → how the operator's matter moves; no codes: it is over,
+which needs no letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """The brake of one configuration, and how the operator hears of it."""
+
+    brake: Brake
+    tell: Tell
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A hold that was opened."""
+
+    id: str
+    app_id: str
+    until: datetime
+    wave: Wave
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A hold that ended by itself."""
+
+    id: str
+    app_id: str
+    how: str
+    """`deadline` or `recovered`."""
+
+
+async def end_holds(
+    connection: AsyncConnection, storm: Storm, now: datetime
+) -> list[Ended]:
+    """End the holds whose time is over, and those that hold nothing any more."""
+    ended = []
+    rows = await connection.execute(
+        select(holds.c.id, holds.c.app_id, holds.c.until).where(
+            holds.c.ended_at.is_(None)
+        )
+    )
+    for row in rows.all():
+        if row.until <= now:
+            how, let_go_at = "deadline", row.until
+        elif await _all_recovered(connection, row.app_id):
+            how, let_go_at = "recovered", None
+        else:
+            continue
+        await end_hold(connection, row.id, row.app_id, (how, None, None), now)
+        await free(connection, row.app_id, let_go_at, now)
+        advance, plan = storm.tell(f"hold:{row.id}", row.app_id, (), {})
+        subject = (f"hold:{row.id}", row.app_id)
+        await advance_matter(connection, subject, advance, plan, now)
+        ended.append(Ended(row.id, row.app_id, how))
+    return ended
+
+
+async def end_hold(
+    connection: AsyncConnection,
+    hold_id: str,
+    app_id: str,
+    end: tuple[str, str | None, str | None],
+    now: datetime,
+) -> None:
+    """Write down how, by whom and why a hold ended."""
+    how, by, reason = end
+    await connection.execute(
+        update(holds)
+        .where(holds.c.id == hold_id)
+        .values(ended_at=now, ended_how=how, ended_by=by, reason=reason)
+    )
+    await connection.execute(
+        update(apps).where(apps.c.id == app_id).values(held_until=None)
+    )
+
+
+async def free(
+    connection: AsyncConnection,
+    app_id: str,
+    let_go_at: datetime | None,
+    now: datetime,
+) -> None:
+    """Make due what was held; what was first seen by `let_go_at` goes unhindered."""
+    if let_go_at is not None:
+        await connection.execute(
+            update(apps).where(apps.c.id == app_id).values(let_go_at=let_go_at)
+        )
+    await connection.execute(
+        update(outbox)
+        .where(
+            outbox.c.app_id == app_id,
+            outbox.c.state == "waiting",
+            outbox.c.waits_for.in_([Waiting.HOLD, Waiting.PACE]),
+        )
+        .values(due_at=now)
+    )
+
+
+async def _all_recovered(connection: AsyncConnection, app_id: str) -> bool:
+    """Whether nothing sudden of an app waits to be told, and nothing is suspected."""
+    let_go_at = select(apps.c.let_go_at).where(apps.c.id == app_id).scalar_subquery()
+    suspected = exists().where(
+        health.c.app_id == app_id, health.c.suspicion.in_(SUDDEN_NEWS)
+    )
+    waits = exists().where(
+        outbox.c.app_id == app_id,
+        outbox.c.state.in_(["waiting", "sealed"]),
+        outbox.c.role != Role.OPERATOR,
+        or_(let_go_at.is_(None), outbox.c.news_at > let_go_at),
+    )
+    return not await connection.scalar(select(or_(suspected, waits)))
+
+
+# --- counting ---------------------------------------------------------------------
+
+
+async def open_holds(
+    connection: AsyncConnection, storm: Storm, now: datetime
+) -> list[Held]:
+    """Hold back an app's owner letters if what they would say is a wave.
+
+    Counted for each app and over all of them. Nothing is counted while no sudden news
+    waits to be told.
+    """
+    brake = storm.brake
+    waiting = (await connection.scalars(_CANDIDATES)).all()
+    if not waiting:
+        return []
+    news = _news(now - brake.within)
+    counted = await connection.execute(
+        select(
+            news.c.app_id,
+            func.count(news.c.user.distinct()).label("users"),
+            func.count(news.c.token_row.distinct()).label("tokens"),
+        ).group_by(news.c.app_id)
+    )
+    found = {row.app_id: row for row in counted}
+    users = sum(row.users for row in found.values())
+    if not may_be_wave(users, brake):
+        return []
+    tokens_of_all = sum(row.tokens for row in found.values())
+    everywhere: Wave | None = None
+    opened = []
+    for app_id in waiting:
+        own = found.get(app_id)
+        if own is None:
+            continue
+        wave = Wave(own.users, own.tokens, own.users)
+        if may_be_wave(own.users, brake):
+            looked_at = await _looked_at(connection, brake, now, own.users, app_id)
+            wave = Wave(own.users, own.tokens, looked_at)
+        if not is_wave(wave, brake):
+            if everywhere is None:
+                looked_at = await _looked_at(connection, brake, now, users, None)
+                everywhere = Wave(users, tokens_of_all, looked_at)
+            wave = everywhere
+        if is_wave(wave, brake):
+            opened.append(await _open(connection, storm, app_id, wave, now))
+    return opened
+
+
+def _counts(seen_at: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Whether news was not released, nor let go, before."""
+    return seen_at.is_not(None) & or_(
+        apps.c.let_go_at.is_(None), seen_at > apps.c.let_go_at
+    )
+
+
+_CANDIDATES: Final = (
+    select(outbox.c.app_id)
+    .distinct()
+    .select_from(outbox.outerjoin(apps, apps.c.id == outbox.c.app_id))
+    .where(
+        outbox.c.state == "waiting",
+        outbox.c.role != Role.OPERATOR,
+        _counts(outbox.c.news_at),
+        func.coalesce(outbox.c.waits_for, "") != Waiting.SILENCE,
+        apps.c.held_until.is_(None),
+    )
+    .order_by(outbox.c.app_id)
+)
+"""Apps of which sudden news waits to be told, and nothing is held yet."""
+
+
+def _user(token_row: ColumnElement[int]) -> ColumnElement[str]:
+    """Who is behind a token: the Facebook user, else the token itself."""
+    return func.coalesce(
+        introspections.c.user_id,
+        tokens.c.user_id,
+        literal("token ") + cast(token_row, Text),
+    )
+
+
+def _news(since: datetime) -> CTE:
+    """Sudden news by app and user: suspected, waiting to be told, or told lately."""
+    suspected = (
+        select(
+            health.c.app_id,
+            _user(health.c.token_row).label("user"),
+            health.c.token_row,
+            health.c.suspicion.label("codes"),
+        )
+        .select_from(
+            health.join(tokens, tokens.c.row_id == health.c.token_row)
+            .outerjoin(introspections, introspections.c.token_row == health.c.token_row)
+            .outerjoin(apps, apps.c.id == health.c.app_id)
+        )
+        .where(
+            health.c.suspicion.is_not(None),
+            health.c.suspicion.in_(SUDDEN_NEWS),
+            _counts(health.c.suspected_at),
+        )
+    )
+    told = (
+        select(
+            outbox.c.app_id,
+            _user(outbox.c.token_row).label("user"),
+            outbox.c.token_row,
+            outbox.c.codes,
+        )
+        .select_from(
+            outbox.join(tokens, tokens.c.row_id == outbox.c.token_row)
+            .outerjoin(introspections, introspections.c.token_row == outbox.c.token_row)
+            .outerjoin(apps, apps.c.id == outbox.c.app_id)
+        )
+        .where(
+            outbox.c.role == Role.OWNER,
+            _counts(outbox.c.news_at),
+        )
+    )
+    waiting = told.where(
+        outbox.c.state == "waiting",
+        func.coalesce(outbox.c.waits_for, "") != Waiting.SILENCE,
+    )
+    lately = told.where(
+        outbox.c.news_at >= since, outbox.c.state.in_(["sealed", "sent"])
+    )
+    return union_all(suspected, waiting, lately).cte("news")
+
+
+async def _looked_at(
+    connection: AsyncConnection,
+    brake: Brake,
+    now: datetime,
+    users: int,
+    app_id: str | None,
+) -> int:
+    """How many users were looked at, but no more than it takes to outvote the news."""
+    since = now - brake.within
+    news = _news(since)
+    theirs = select(news.c.user)
+    user = func.coalesce(
+        introspections.c.user_id, literal("token ") + cast(health.c.token_row, Text)
+    )
+    others: Select[Any] = (
+        select(user.label("user"))
+        .distinct()
+        .select_from(
+            health.join(
+                introspections, introspections.c.token_row == health.c.token_row
+            )
+        )
+        .where(health.c.verified_at >= since)
+    )
+    if app_id is not None:
+        theirs = theirs.where(news.c.app_id == app_id)
+        others = others.where(health.c.app_id == app_id)
+    others = others.where(user.not_in(theirs)).limit(outvoted_by(users, brake))
+    count = await connection.scalar(select(func.count()).select_from(others.subquery()))
+    return users + int(count or 0)
+
+
+async def _open(
+    connection: AsyncConnection,
+    storm: Storm,
+    app_id: str,
+    wave: Wave,
+    now: datetime,
+) -> Held:
+    hold_id, until = new_id(), now + storm.brake.release_after
+    news = _news(now - storm.brake.within)
+    rows = await connection.execute(
+        select(news.c.codes, func.count())
+        .where(news.c.app_id == app_id)
+        .group_by(news.c.codes)
+    )
+    codes = _count_codes((row[0], row[1]) for row in rows)
+    await connection.execute(
+        insert(holds).values(
+            id=hold_id,
+            app_id=app_id,
+            opened_at=now,
+            until=until,
+            users=wave.users,
+            tokens=wave.tokens,
+            looked_at=wave.looked_at,
+            codes=codes,
+        )
+    )
+    note = insert_on(apps, connection).values(id=app_id, held_until=until)
+    await connection.execute(
+        note.on_conflict_do_update(index_elements=["id"], set_={"held_until": until})
+    )
+    facts = {
+        "users": str(wave.users),
+        "tokens": str(wave.tokens),
+        "looked_at": str(wave.looked_at),
+        "codes": codes,
+        "until": f"{until:%Y-%m-%d %H:%M} UTC",
+    }
+    advance, plan = storm.tell(f"hold:{hold_id}", app_id, (Code.HELD,), facts)
+    subject = (f"hold:{hold_id}", app_id)
+    await advance_matter(connection, subject, advance, plan, now)
+    return Held(hold_id, app_id, until, wave)
+
+
+def _count_codes(found: Iterable[tuple[str, int]]) -> str:
+    """`password_changed 12, revoked 3`, the most frequent first."""
+    counts: Counter[str] = Counter()
+    for joined, count in found:
+        for code in split_codes(joined):
+            if code in SUDDEN_NEWS:
+                counts[code] += count
+    return ", ".join(f"{code} {count}" for code, count in counts.most_common())

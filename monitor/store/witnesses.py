@@ -1,0 +1,151 @@
+"""Witnesses: other users' tokens, looked at because somebody's is under suspicion.
+
+They tell early whether a storm blows or one user changed his password.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Select, Update, bindparam, exists, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.core.hold import SUDDEN_NEWS, WITNESSES, Brake, wants_witnesses
+from monitor.core.schedule import Urgency
+from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack_ids
+from monitor.store.judging import Judgement, Record
+from monitor.store.tables import apps, health, introspections
+from monitor.store.transactions import POSTGRESQL, AnyRow
+
+_MOST: Final = 200
+"""Witnesses for one transaction, however many suspects it brings."""
+_JUST_NOW: Final = timedelta(minutes=1)
+"""Who was looked at so lately has said what he can."""
+_SPARE: Final = 4
+"""Candidates read for each witness: many tokens may be one user's."""
+
+
+def _summon(dialect: str) -> Update:
+    rows = given(dialect, row=WHOLE)
+    return (
+        update(health)
+        .where(health.c.token_row.in_(select(rows.c.row)))
+        .values(next_check_at=bindparam("now"), urgency=int(Urgency.CONFIRM))
+    )
+
+
+_SUMMON: Final = ByDialect(_summon)
+
+
+async def call_witnesses(
+    connection: AsyncConnection,
+    judged: Sequence[tuple[Record, Judgement]],
+    brake: Brake,
+    now: datetime,
+    lease: timedelta,
+) -> int:
+    """Make tokens of other users due for each user who came under suspicion.
+
+    Not while the app is held, nor when there are suspects enough to tell.
+
+    Args:
+        connection: The recording transaction.
+        judged: What it judged.
+        brake: What makes a wave.
+        now: The present instant.
+        lease: How long a claim may last; what may be claimed is left alone.
+
+    Returns:
+        How many tokens were made due.
+    """
+    suspects: dict[str, set[str]] = {}
+    for record, judgement in judged:
+        doubt = judgement.observation.suspicion
+        if doubt is None or doubt.code not in SUDDEN_NEWS:
+            continue
+        if record.observation.suspicion is None:
+            known = record.observation.known
+            user = known.user_id if known is not None else None
+            suspects.setdefault(record.expected.app_id, set()).add(user or record.id)
+    called = 0
+    for app_id, users in suspects.items():
+        if await _wanted(connection, app_id, brake):
+            called += await _call(connection, app_id, users, now, lease)
+    return called
+
+
+async def _wanted(connection: AsyncConnection, app_id: str, brake: Brake) -> bool:
+    held = exists().where(apps.c.id == app_id, apps.c.held_until.is_not(None))
+    some = (
+        select(health.c.token_row)
+        .where(health.c.app_id == app_id, health.c.suspicion.is_not(None))
+        .limit(10 * brake.at_least + 1)
+        .subquery()
+    )
+    row = (
+        await connection.execute(
+            select(held, select(func.count()).select_from(some).scalar_subquery())
+        )
+    ).one()
+    return not row[0] and wants_witnesses(int(row[1]), brake)
+
+
+async def _call(
+    connection: AsyncConnection,
+    app_id: str,
+    users: set[str],
+    now: datetime,
+    lease: timedelta,
+) -> int:
+    wanted = min(WITNESSES * len(users), _MOST)
+    rows: list[int] = []
+    for level in (Urgency.ROUTINE, Urgency.RISKY):
+        query = _candidates(app_id, level, now, lease)
+        if connection.dialect.name == POSTGRESQL:
+            # What somebody writes at this moment is looked at anyway.
+            query = query.with_for_update(skip_locked=True, of=health)
+        most = _SPARE * (wanted + len(users))
+        found = (await connection.execute(query.limit(most))).all()
+        rows += _others(found, users)[: wanted - len(rows)]
+        if len(rows) >= wanted:
+            break
+    if rows:
+        values = {ROWS: pack_ids(rows), "now": now}
+        await connection.execute(_SUMMON.on(connection), values)
+    return len(rows)
+
+
+def _candidates(
+    app_id: str, level: Urgency, now: datetime, lease: timedelta
+) -> Select[Any]:
+    """Tokens of the app that nobody looks at now, those that are due soonest first."""
+    return (
+        select(health.c.token_row, introspections.c.user_id)
+        .select_from(
+            health.outerjoin(
+                introspections, introspections.c.token_row == health.c.token_row
+            )
+        )
+        .where(
+            health.c.app_id == app_id,
+            health.c.urgency == int(level),
+            health.c.next_check_at > now + lease,
+            or_(
+                health.c.last_checked_at.is_(None),
+                health.c.last_checked_at < now - _JUST_NOW,
+            ),
+        )
+        .order_by(health.c.next_check_at)
+    )
+
+
+def _others(found: Sequence[AnyRow], users: set[str]) -> list[int]:
+    """One token of each user who is not under suspicion."""
+    seen = set(users)
+    rows = []
+    for token_row, user in found:
+        who = user or f"token {token_row}"
+        if who not in seen:
+            seen.add(who)
+            rows.append(token_row)
+    return rows
