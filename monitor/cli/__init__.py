@@ -7,6 +7,7 @@ import click
 
 from monitor import __version__
 from monitor.cli.configuring import config, db, init, keys
+from monitor.cli.holding import holds
 from monitor.cli.inventory import tokens
 from monitor.cli.outgoing import outbox, silence, silences, unsilence
 from monitor.cli.reading import explain, status
@@ -82,6 +83,7 @@ for command in (
     silence,
     silences,
     unsilence,
+    holds,
     outbox,
     keys,
     db,

@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from monitor.app import House, clock, configure_log, open_house
+from monitor.cli.holding import wave_words
 from monitor.cli.rehearsing import write_inventory
 from monitor.cli.shared import counted, print_rows, progress, severities, terminal
 from monitor.cli.views import token_json
@@ -18,6 +19,7 @@ from monitor.config import Settings, load, new_key
 from monitor.core.inventory import Row, parse
 from monitor.errors import OperatorError
 from monitor.jobs import Tally
+from monitor.jobs.storm import storm_of
 from monitor.sandbox import reading
 from monitor.sandbox.mailbox import Mailbox
 from monitor.sandbox.scenario import Scenario
@@ -75,7 +77,7 @@ async def demonstrate(out: Path) -> None:
         Mailbox.open(clock=clock) as mailbox,
     ):
         settings = _configure(out, plot, graph, mailbox)
-        configure_log(settings, "warning")
+        configure_log(settings, "error")
         async with open_house(settings) as house:
             await _tell_the_story(house, plot, out)
         letters = mailbox.save(out / "letters")
@@ -136,12 +138,31 @@ async def _tell_the_story(house: House, plot: Scenario, out: Path) -> None:
     click.echo(f"second look: {_counts(second)}; {second.suspected} under suspicion.")
     await print_rows(_rows(house), "table", _COLUMNS, "")
     delivered = await house.courier.deliver_now(house.checker.check_named)
+    await _show_holds(house, delivered.sent)
+    delivered = await house.courier.deliver_now(house.checker.check_named)
     click.echo(
         f"{counted(delivered.sent, 'letter')} sent, one a person and product; every "
         "sudden matter was looked at once more before its letter left"
     )
     again = await house.courier.deliver_now(house.checker.check_named)
     click.echo(f"delivering again sends {again.sent}: nobody hears the same twice")
+
+
+async def _show_holds(house: House, sent: int) -> None:
+    """So much at once is held; the demo plays the operator who finds it real."""
+    storm = storm_of(house.charter, clock)
+    found = await house.store.holds.open()
+    if not found:
+        return
+    click.echo(
+        f"{counted(sent, 'letter')} left, to the operator and about dates that pass "
+        "today; all other owner letters are held, for it might be an outage of Meta's"
+    )
+    for hold in found:
+        app_id = hold["app_id"]
+        click.echo(f"held: app {app_id}: {wave_words(hold)}")
+        click.echo(f"it is real: token-monitor holds release {app_id}")
+        await house.store.holds.release(app_id, storm, "demo", "it is real", clock())
 
 
 async def _look(house: House, what: str, count: int) -> Tally:

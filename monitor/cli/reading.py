@@ -62,6 +62,7 @@ def status(ctx: click.Context, judge: bool, style: str | None) -> None:  # noqa:
 async def _status(
     settings: "Settings", store: "Store", now: datetime
 ) -> dict[str, Any]:
+    from monitor.cli.holding import hold_json
     from monitor.store.settlement import channel_pause
 
     counts = await store.reports.counts(now)
@@ -79,6 +80,8 @@ async def _status(
         for code in joined.split(","):
             codes[code] = codes.get(code, 0) + count
     states = counts["outbox"]
+    holds = [hold_json(row) for row in await store.holds.open()]
+    held = counts["held"]
     pulses = await store.reports.pulses()
     beat_at, beat_by = pulses[0] if pulses else (None, None)
     paused_until, channel = await channel_pause(store.database)
@@ -99,13 +102,13 @@ async def _status(
         },
         "incidents": counts["incidents"],
         "outbox": {
-            "waiting": states.get("waiting", 0) + states.get("sealed", 0),
+            "waiting": states.get("waiting", 0) + states.get("sealed", 0) - held,
             "sent": states.get("sent", 0),
             "refused": states.get("refused", 0),
-            "held": 0,
+            "held": held,
             "dropped": states.get("dropped", 0),
         },
-        "holds": [],
+        "holds": holds,
         "apps": apps,
         "matters": [
             {"subject": row["subject"], "since": instant(row["opened_at"])}
@@ -203,6 +206,8 @@ def _ailments(
 def _print_status(state: dict[str, Any]) -> None:
     from rich.text import Text
 
+    from monitor.cli.holding import hold_words
+
     out = terminal()
     severity = state["severity"]
     coverage = state["coverage"]
@@ -234,6 +239,8 @@ def _print_status(state: dict[str, Any]) -> None:
         out.print(f"app {app['id']}: {_app_words(app)}")
         if app["quota"]["tokens"]:
             out.print(f"  {quota_words(app['quota'], app['usage_percent'])}")
+    for hold in state["holds"]:
+        out.print(Text(hold_words(hold), style="yellow"))
     for matter in state["matters"]:
         out.print(f"open: {matter['subject']} since {matter['since']}")
     upcoming = state["next"]

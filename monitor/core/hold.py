@@ -54,6 +54,8 @@ class Wave:
     tokens: int
     looked_at: int
     """Users looked at within the brake's time, those with news among them."""
+    apps: int = 1
+    """The apps it was counted over."""
 
 
 def may_be_wave(users: int, brake: Brake) -> bool:

@@ -39,8 +39,23 @@ _FACTS: Final = {
         "recipient": "j…@bakery-north.example",
         "reply": "550 5.1.1 user unknown",
     },
+    Code.HELD: {
+        "users": "198",
+        "tokens": "214",
+        "looked_at": "2310",
+        "codes": "invalid 190, password_changed 24",
+        "until": "2026-11-23 12:00 UTC",
+    },
+    Code.PACED: {"limit": "200", "letters": "57"},
 }
-_ABOUT_THE_APP: Final = frozenset({Code.CALLER_REJECTED, Code.APP_MISMATCH})
+_SUBJECTS: Final = {
+    Code.CALLER_REJECTED: "app:1234567890",
+    Code.APP_MISMATCH: "app:1234567890",
+    Code.UNDELIVERABLE: "letter:L-7f3a",
+    Code.HELD: "hold:H-19c2",
+    Code.PACED: "pace",
+}
+"""Matters that concern no single token."""
 
 
 def sample_now() -> datetime:
@@ -81,8 +96,8 @@ def sample_item(
         item = replace(item, number=3, opened_at=_NOW - timedelta(days=7))
     if reason is Reason.REMINDER:
         item = replace(item, reminder=2)
-    if code in _ABOUT_THE_APP or code is Code.UNDELIVERABLE:
-        about = "letter:L-7f3a" if code is Code.UNDELIVERABLE else "app:1234567890"
+    about = _SUBJECTS.get(code)
+    if about is not None:
         item = replace(item, subject=about, token_id=None, kind=None, name=None)
         item = replace(item, used_for=None, reauthorize_url=None)
     return item

@@ -201,7 +201,7 @@ async def open_holds(
         if not is_wave(wave, brake):
             if everywhere is None:
                 looked_at = await _looked_at(connection, brake, now, users, None)
-                everywhere = Wave(users, tokens_of_all, looked_at)
+                everywhere = Wave(users, tokens_of_all, looked_at, len(found))
             wave = everywhere
         if is_wave(wave, brake):
             opened.append(await _open(connection, storm, app_id, wave, now))
@@ -343,6 +343,7 @@ async def _open(
             users=wave.users,
             tokens=wave.tokens,
             looked_at=wave.looked_at,
+            apps=wave.apps,
             codes=codes,
         )
     )
@@ -357,6 +358,8 @@ async def _open(
         "codes": codes,
         "until": f"{until:%Y-%m-%d %H:%M} UTC",
     }
+    if wave.apps > 1:
+        facts["apps"] = str(wave.apps)
     advance, plan = storm.tell(f"hold:{hold_id}", app_id, (Code.HELD,), facts)
     subject = (f"hold:{hold_id}", app_id)
     await advance_matter(connection, subject, advance, plan, now)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Float, Select, cast, delete, func, or_, select
 
+from monitor.core.delivery import Waiting
 from monitor.core.incident import Incident
 from monitor.core.observation import Observation, Suspicion
 from monitor.core.tokens import Code, Expected
@@ -230,6 +231,11 @@ class Reports:
                     )
                 )
             ).one()
+            held = await connection.scalar(
+                select(func.count()).where(
+                    outbox.c.state == "waiting", outbox.c.waits_for == Waiting.HOLD
+                )
+            )
             open_incidents = await connection.scalar(
                 select(func.count()).where(incidents.c.closed_at.is_(None))
             )
@@ -239,6 +245,7 @@ class Reports:
                 "outbox": {row[0]: row[1] for row in states},
                 "coverage": tuple(coverage),
                 "incidents": open_incidents or 0,
+                "held": held or 0,
             }
 
     async def overdue(self, before: datetime, resting: Sequence[str]) -> int:

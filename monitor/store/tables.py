@@ -333,6 +333,7 @@ holds = Table(
     Column("users", Integer, nullable=False),
     Column("tokens", Integer, nullable=False),
     Column("looked_at", Integer, nullable=False),
+    Column("apps", Integer, nullable=False),
     Column("codes", Text, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("ended_how", Text),

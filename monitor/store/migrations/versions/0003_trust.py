@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.Column("users", sa.Integer(), nullable=False),
         sa.Column("tokens", sa.Integer(), nullable=False),
         sa.Column("looked_at", sa.Integer(), nullable=False),
+        sa.Column("apps", sa.Integer(), nullable=False),
         sa.Column("codes", sa.Text(), nullable=False),
         sa.Column("ended_at", UtcDateTime(), nullable=True),
         sa.Column("ended_how", sa.Text(), nullable=True),
