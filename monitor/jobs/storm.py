@@ -31,7 +31,8 @@ def storm_of(charter: Charter, clock: Callable[[], datetime]) -> Storm:
             plan_matter(charter, subject, app, facts, now),
         )
 
-    return Storm(charter.brake, tell)
+    sweep = max(rule.check_every for rule in charter.rules)
+    return Storm(charter.brake, tell, sweep)
 
 
 def tell_holds(done: Pass) -> None:

@@ -7,7 +7,7 @@ count that another replica has overtaken.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
@@ -56,6 +56,8 @@ class Storm:
 
     brake: Brake
     tell: Tell
+    sweep: timedelta
+    """In so long every token is looked at once: what a release goes on to cover."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,10 @@ class Holds:
     async def release(
         self, app_id: str, storm: Storm, author: str, reason: str | None, now: datetime
     ) -> Freed | None:
-        """Let an app's held letters go, each after its last look; `None`: no hold."""
+        """Let an app's held letters go, each after its last look; `None`: no hold.
+
+        What the next sweep finds is the same storm, and is not held either.
+        """
         async with self._database.write() as connection:
             hold = await _open_hold(connection, app_id)
             if hold is None:
@@ -81,7 +84,7 @@ class Holds:
             freed = await _count(connection, hold, app_id)
             end = ("released", author, reason)
             await end_hold(connection, hold, app_id, end, now)
-            await free(connection, app_id, now, now)
+            await free(connection, app_id, now + storm.sweep, now)
             await _close(connection, storm, hold, app_id, now)
             await _note(connection, "release", app_id, author, reason, now)
         return freed

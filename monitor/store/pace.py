@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +12,8 @@ from monitor.core.hold import PACED_OVER, Brake, is_free, room, room_at
 from monitor.core.tokens import Code
 from monitor.store.apps import advance_matter
 from monitor.store.brake import Storm
-from monitor.store.tables import incidents, letters, outbox
+from monitor.store.dialect import insert_on
+from monitor.store.tables import incidents, letters, marks
 from monitor.store.waiters import Waiter
 
 Group: TypeAlias = tuple[str, str, str, str]
@@ -71,22 +72,33 @@ def was_freed(waiters: Iterable[Waiter]) -> bool:
 async def tell_pace(
     connection: AsyncConnection, storm: Storm, paced: int, now: datetime
 ) -> None:
-    """Let the operator hear once that letters leave later, until none does."""
-    subject = ("pace", None)
+    """Let the operator hear once that letters leave later, until none did for two hours.
+
+    Args:
+        connection: The sealing transaction.
+        storm: Whose limit binds.
+        paced: How many letters must leave later now.
+        now: The present instant.
+    """
     if paced:
-        facts = {
-            "limit": str(storm.brake.owner_letters_per_hour),
-            "letters": str(paced),
-        }
-        advance, plan = storm.tell("pace", None, (Code.PACED,), facts)
+        note = insert_on(marks, connection).values(name=_PACED, at=now)
+        await connection.execute(
+            note.on_conflict_do_update(index_elements=["name"], set_={"at": now})
+        )
+        limit = storm.brake.owner_letters_per_hour
+        facts = {"limit": str(limit), "letters": str(paced)}
+        advance, plan = storm.tell(_PACED, None, (Code.PACED,), facts)
     else:
-        still = exists().where(
-            outbox.c.state == "waiting", outbox.c.waits_for == Waiting.PACE
+        over = exists().where(
+            marks.c.name == _PACED, marks.c.at <= now - 2 * PACED_OVER
         )
         is_open = exists().where(
-            incidents.c.subject == "pace", incidents.c.closed_at.is_(None)
+            incidents.c.subject == _PACED, incidents.c.closed_at.is_(None)
         )
-        if not await connection.scalar(select(is_open & ~still)):
+        if not await connection.scalar(select(is_open & over)):
             return
-        advance, plan = storm.tell("pace", None, (), {})
-    await advance_matter(connection, subject, advance, plan, now)
+        advance, plan = storm.tell(_PACED, None, (), {})
+    await advance_matter(connection, (_PACED, None), advance, plan, now)
+
+
+_PACED: Final = "pace"

@@ -95,8 +95,8 @@ apps = Table(
 )
 """One row an app: whether it may be asked now, how it went, and what is held back.
 
-While `held_until` lies ahead the app's owner letters wait; news first seen at or
-before `let_go_at` was released, discarded or let go: it is not held, not counted again.
+While `held_until` lies ahead the app's owner letters wait. News first seen at or before
+`let_go_at` was released or let go: it is neither held nor counted again.
 """
 
 calls = Table(
@@ -199,6 +199,7 @@ introspections = Table(
     ),
     Column("known", Text, nullable=False),
     Column("user_id", Text),
+    Index("ix_introspections_user", "user_id"),
 )
 """The last confirmed introspection of each token; written when it changes.
 

@@ -1,6 +1,7 @@
-"""Witnesses: other users' tokens, looked at because somebody's is under suspicion.
+"""Witnesses: tokens looked at at once because another one is under suspicion.
 
-They tell early whether a storm blows or one user changed his password.
+Other users' tokens tell early whether a storm blows. The same user's share his fate,
+for a password change ends all of them: seen together, they are told in one letter.
 """
 
 from collections.abc import Sequence
@@ -44,9 +45,9 @@ async def call_witnesses(
     now: datetime,
     lease: timedelta,
 ) -> int:
-    """Make tokens of other users due for each user who came under suspicion.
+    """Make other tokens of each user who came under suspicion due, and of others.
 
-    Not while the app is held, nor when there are suspects enough to tell.
+    Others are left alone while the app is held, and when there are suspects enough.
 
     Args:
         connection: The recording transaction.
@@ -59,16 +60,18 @@ async def call_witnesses(
         How many tokens were made due.
     """
     suspects: dict[str, set[str]] = {}
+    called = 0
     for record, judgement in judged:
         doubt = judgement.observation.suspicion
         if doubt is None or doubt.code not in SUDDEN_NEWS:
             continue
         if record.observation.suspicion is None:
             known = record.observation.known
-            user = known.user_id if known is not None else None
+            user = known.user_id if known is not None else record.expected.user_id
             suspects.setdefault(record.expected.app_id, set()).add(user or record.id)
-    called = 0
     for app_id, users in suspects.items():
+        kin = _theirs(app_id, users, now, lease).limit(_MOST)
+        called += await _summon_found(connection, kin, now)
         if await _wanted(connection, app_id, brake):
             called += await _call(connection, app_id, users, now, lease)
     return called
@@ -100,24 +103,51 @@ async def _call(
     wanted = min(WITNESSES * len(users), _MOST)
     rows: list[int] = []
     for level in (Urgency.ROUTINE, Urgency.RISKY):
-        query = _candidates(app_id, level, now, lease)
-        if connection.dialect.name == POSTGRESQL:
-            # What somebody writes at this moment is looked at anyway.
-            query = query.with_for_update(skip_locked=True, of=health)
+        query = _candidates(app_id, now, lease).where(health.c.urgency == int(level))
         most = _SPARE * (wanted + len(users))
-        found = (await connection.execute(query.limit(most))).all()
+        found = await _found(connection, query.limit(most))
         rows += _others(found, users)[: wanted - len(rows)]
         if len(rows) >= wanted:
             break
-    if rows:
-        values = {ROWS: pack_ids(rows), "now": now}
-        await connection.execute(_SUMMON.on(connection), values)
+    await _make_due(connection, rows, now)
     return len(rows)
 
 
-def _candidates(
-    app_id: str, level: Urgency, now: datetime, lease: timedelta
+async def _summon_found(
+    connection: AsyncConnection, query: Select[Any], now: datetime
+) -> int:
+    rows = [row.token_row for row in await _found(connection, query)]
+    await _make_due(connection, rows, now)
+    return len(rows)
+
+
+async def _found(connection: AsyncConnection, query: Select[Any]) -> Sequence[AnyRow]:
+    if connection.dialect.name == POSTGRESQL:
+        # What somebody writes at this moment is looked at anyway.
+        query = query.with_for_update(skip_locked=True, of=health)
+    found: Sequence[AnyRow] = (await connection.execute(query)).all()
+    return found
+
+
+async def _make_due(
+    connection: AsyncConnection, rows: Sequence[int], now: datetime
+) -> None:
+    if rows:
+        values = {ROWS: pack_ids(rows), "now": now}
+        await connection.execute(_SUMMON.on(connection), values)
+
+
+def _theirs(
+    app_id: str, users: set[str], now: datetime, lease: timedelta
 ) -> Select[Any]:
+    """The other tokens of these users."""
+    return _candidates(app_id, now, lease).where(
+        introspections.c.user_id.in_(sorted(users)),
+        health.c.suspicion.is_(None),
+    )
+
+
+def _candidates(app_id: str, now: datetime, lease: timedelta) -> Select[Any]:
     """Tokens of the app that nobody looks at now, those that are due soonest first."""
     return (
         select(health.c.token_row, introspections.c.user_id)
@@ -128,7 +158,6 @@ def _candidates(
         )
         .where(
             health.c.app_id == app_id,
-            health.c.urgency == int(level),
             health.c.next_check_at > now + lease,
             or_(
                 health.c.last_checked_at.is_(None),

@@ -20,6 +20,9 @@ def upgrade() -> None:
     else:
         user_id = "known::json ->> 'user_id'"
     op.execute(f"UPDATE introspections SET user_id = {user_id}")
+    op.create_index(
+        "ix_introspections_user", "introspections", ["user_id"], unique=False
+    )
     op.add_column("outbox", sa.Column("news_at", UtcDateTime(), nullable=True))
     op.add_column(
         "outbox",
