@@ -72,7 +72,7 @@ def was_freed(waiters: Iterable[Waiter]) -> bool:
 async def tell_pace(
     connection: AsyncConnection, storm: Storm, paced: int, now: datetime
 ) -> None:
-    """Let the operator hear once that letters leave later, until none did for two hours.
+    """Let the operator hear once that letters leave later, until two hours see none.
 
     Args:
         connection: The sealing transaction.

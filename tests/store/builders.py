@@ -55,9 +55,12 @@ def a_charter(rule: Rule | None = None, **wishes: Any) -> Charter:
 
 
 def a_court(
-    now: datetime = NOW, rule: Rule | None = None, kind: type[Court] = Court
+    now: datetime = NOW,
+    rule: Rule | None = None,
+    kind: type[Court] = Court,
+    **wishes: Any,
 ) -> Court:
-    return kind(a_charter(rule), lambda: now)
+    return kind(a_charter(rule, **wishes), lambda: now)
 
 
 CALM: Final = storm_of(
