@@ -26,7 +26,7 @@ SUDDEN_NEWS: Final = frozenset(
 WITNESSES: Final = 5
 """So many other users are looked at for each one whose token is suspected."""
 _ENOUGH: Final = 10
-"""Times `at_least`: so many suspects say what witnesses could say."""
+"""Times `at_least`."""
 LOOK_AGAIN: Final = timedelta(minutes=30)
 """Held tokens are looked at again so often: what recovered shall be known soon."""
 PACED_OVER: Final = timedelta(hours=1)
@@ -75,9 +75,9 @@ def is_wave(wave: Wave, brake: Brake) -> bool:
     return wave.users > brake.share * wave.looked_at
 
 
-def wants_witnesses(suspects: int, brake: Brake) -> bool:
-    """Whether looks at others would still tell a storm from somebody's own matter."""
-    return suspects <= brake.at_least * _ENOUGH
+def enough_suspects(brake: Brake) -> int:
+    """More suspects than these tell a storm without any witness."""
+    return brake.at_least * _ENOUGH
 
 
 def news_at(

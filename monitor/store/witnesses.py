@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Select, Update, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.hold import SUDDEN_NEWS, WITNESSES, Brake, wants_witnesses
+from monitor.core.hold import SUDDEN_NEWS, WITNESSES, Brake, enough_suspects
 from monitor.core.schedule import Urgency
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack_ids
 from monitor.store.judging import Judgement, Record
@@ -82,7 +82,7 @@ async def _wanted(connection: AsyncConnection, app_id: str, brake: Brake) -> boo
     some = (
         select(health.c.token_row)
         .where(health.c.app_id == app_id, health.c.suspicion.is_not(None))
-        .limit(10 * brake.at_least + 1)
+        .limit(enough_suspects(brake) + 1)
         .subquery()
     )
     row = (
@@ -90,7 +90,7 @@ async def _wanted(connection: AsyncConnection, app_id: str, brake: Brake) -> boo
             select(held, select(func.count()).select_from(some).scalar_subquery())
         )
     ).one()
-    return not row[0] and wants_witnesses(int(row[1]), brake)
+    return not row[0] and int(row[1]) <= enough_suspects(brake)
 
 
 async def _call(

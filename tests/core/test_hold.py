@@ -11,6 +11,7 @@ from monitor.core.hold import (
     SUDDEN_NEWS,
     Brake,
     Wave,
+    enough_suspects,
     is_free,
     is_wave,
     may_be_wave,
@@ -18,7 +19,6 @@ from monitor.core.hold import (
     outvoted_by,
     room,
     room_at,
-    wants_witnesses,
 )
 from monitor.core.incident import Incident, Notice, Reason
 from monitor.core.observation import Suspicion
@@ -57,9 +57,9 @@ def test_counting_others_may_stop_when_they_outvote_the_news(users: int) -> None
     assert may_be_wave(users, BRAKE) is (users > 5)
 
 
-def test_witnesses_are_called_until_there_are_suspects_enough() -> None:
-    assert wants_witnesses(50, BRAKE)
-    assert not wants_witnesses(51, BRAKE)
+def test_more_suspects_than_a_wave_needs_are_enough() -> None:
+    enough = enough_suspects(BRAKE)
+    assert is_wave(Wave(enough, enough, enough), BRAKE)
 
 
 def test_news_are_the_owners_matters_that_no_date_foretells() -> None:
