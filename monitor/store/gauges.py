@@ -141,14 +141,12 @@ class Gauges:
             tokens = tuple(Alike(*row) for row in await execute(_tokens(now)))
             held = set((await connection.scalars(_HELD)).all())
             since = now - _HOUR
-            spent = dict(
-                row.tuple()
-                for row in await execute(
-                    select(calls.c.app_id, func.sum(calls.c.calls))
-                    .where(calls.c.slot > since)
-                    .group_by(calls.c.app_id)
-                )
+            granted = await execute(
+                select(calls.c.app_id, func.sum(calls.c.calls))
+                .where(calls.c.slot > since)
+                .group_by(calls.c.app_id)
             )
+            spent = {row[0]: row[1] for row in granted}
             rows = {row.id: row for row in await execute(select(apps))}
             due = [
                 (
