@@ -23,7 +23,8 @@ from tests.store.builders import (
 
 async def test_an_empty_database_counts_nothing(store: Store) -> None:
     snapshot = await Gauges(store.database).snapshot(NOW)
-    assert snapshot.tokens == snapshot.apps == ()
+    assert not snapshot.tokens
+    assert not snapshot.apps
     assert snapshot.due == snapshot.incidents == 0
     assert snapshot.due_since is None
     assert snapshot.pulse_at is None
