@@ -3,67 +3,17 @@
 import signal
 import socket
 import sqlite3
-import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
-from urllib.error import HTTPError
 
 import pytest
 
 from monitor.sandbox.mailbox import Mailbox
 from tests.postgres import none_found, own_server
-from tests.whole.tools import APP, Place, Process, graph, plan, scenario, until
+from tests.whole.tools import APP, Place, graph, plan, scenario, until
+from tests.whole.web import Web, listen, shown
 
 CROWD = 200
-
-
-class Web:
-    """The pages of a daemon."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-
-    def get(self, path: str) -> tuple[int, str]:
-        """Status and text; (0, …) if nobody answers."""
-        url = f"http://127.0.0.1:{self.port}/{path}"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as reply:
-                return reply.status, reply.read().decode()
-        except HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError as error:
-            return 0, str(error)
-
-    @property
-    def ready(self) -> bool:
-        return self.get("readyz")[0] == 200
-
-    @property
-    def alive(self) -> bool:
-        return self.get("healthz") == (200, "alive\n")
-
-    def metric(self, name: str) -> str | None:
-        """The value of a sample, labels included, as it is printed."""
-        lines = self.get("metrics")[1].splitlines()
-        found = [line.split()[-1] for line in lines if line.startswith(f"{name} ")]
-        return found[0] if found else None
-
-
-def listen(place: Place, port: int = 0) -> None:
-    text = place.config.read_text(encoding="utf-8").partition("web:")[0]
-    place.configure(f'{text}web: {{listen: "127.0.0.1:{port}"}}\n')
-
-
-@contextmanager
-def shown(place: Place) -> Iterator[tuple[Process, Web]]:
-    """A daemon that is ready, with its web."""
-    with place.daemon() as process:
-        until(lambda: place.events("web.listening"), "the web")
-        web = Web(place.events("web.listening")[-1]["port"])
-        until(lambda: web.ready, "ready")
-        yield process, web
 
 
 def free_port() -> int:
@@ -176,9 +126,11 @@ def test_systemd_hears_how_the_daemon_is(
 
         def next_word() -> str:
             """What is said next, but for pings."""
-            while (word := door.recv(4096).decode()) == "WATCHDOG=1":
-                pass
-            return word.partition("\n")[0]
+            for _ in range(100):  # 20 seconds of pings
+                word = door.recv(4096).decode().partition("\n")[0]
+                if word != "WATCHDOG=1":
+                    return word
+            return "nothing"
 
         with place.daemon() as process:
             assert next_word() == "READY=1"
