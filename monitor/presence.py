@@ -25,6 +25,8 @@ from monitor.web.serve import Door
 _PROBE: Final = timedelta(seconds=2)
 """Within so long the database takes a small write, or readiness is gone."""
 _SCRAPE: Final = timedelta(seconds=5)
+_OURS: Final = (Organ.SCHEDULER, Organ.DATABASE)
+"""The organs we look at ourselves."""
 
 log = structlog.stdlib.get_logger("monitor")
 
@@ -152,6 +154,7 @@ class Presence:
         view = View(
             now=clock(),
             version=__version__,
+            organs=_OURS if face is None else face.organs,
             sick={ailment.organ for ailment in ailments},
             hourly={} if face is None else face.hourly,
             ages=self._signs.ages,
@@ -202,6 +205,7 @@ class _Face:
         self._tick = house.settings.schedule.tick
         self._signs = signs
         self._sick = sick or self.jobs_sick
+        self.organs = _OURS if sick is None else tuple(Organ)
         self._touch = Kept(touch, keep=_PROBE, patience=_PROBE)
         self.snapshot = Kept(count, keep=_SCRAPE, patience=_SCRAPE, costly=True)
 

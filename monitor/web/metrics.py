@@ -144,6 +144,8 @@ class View:
 
     now: datetime
     version: str
+    organs: Collection[Organ]
+    """Those somebody looks at; of others nothing is said."""
     sick: Collection[Organ]
     hourly: Mapping[str, int | None]
     """The configured apps, and what the operator allows each in any hour."""
@@ -179,7 +181,7 @@ class _Of(Collector):
 def _samples(view: View) -> Iterator[Sample]:
     counts = view.counts
     yield BUILD(1, view.version)
-    for organ in Organ:
+    for organ in view.organs:
         yield READY(organ not in view.sick, organ)
     for job, age in view.ages.items():
         yield JOB_AGE(age.total_seconds(), job)

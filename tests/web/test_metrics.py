@@ -45,6 +45,7 @@ def a_view(snapshot: Snapshot | None = None, **facts: Any) -> View:
     facts = {
         "now": NOW,
         "version": "9",
+        "organs": (Organ.DATABASE, Organ.SMTP),
         "sick": {Organ.SMTP},
         "hourly": {"1": 1000, "2": None},
         "ages": {"check": HOUR},
@@ -119,6 +120,7 @@ def test_organs_apps_and_the_outbox() -> None:
     found = samples(a_view(FULL))
     assert found["ready", ("smtp",)] == 0
     assert found["ready", ("database",)] == 1
+    assert ("ready", ("graph",)) not in found, "nobody looked at it"
     assert found["app_rejected", ("1",)] == 1
     assert found["app_resting", ("2",)] == 1
     assert found["app_usage_percent", ("1",)] == 40
