@@ -99,14 +99,16 @@ class Courier:
         self, progress: Callable[[int], None] | None = None
     ) -> Delivered:
         """One pass over what is due; owed looks are left to the checker."""
-        passed = await self._seal(hurried=False)
+        passed = await self._seal(hurried=False, progress=progress)
         delivered = Delivered(sealed=passed.sealed, dropped=passed.dropped)
         until, _ = await channel_pause(self._store.database)
         if until is None or until <= self._clock():
             await self._send_all(delivered, progress, probe=until is not None)
         return delivered
 
-    async def _seal(self, *, hurried: bool) -> Pass:
+    async def _seal(
+        self, *, hurried: bool, progress: Callable[[int], None] | None = None
+    ) -> Pass:
         """Put every due entry through the gate once, reader by reader."""
         total, after = Pass(), ""
         while True:
@@ -124,6 +126,8 @@ class Courier:
             if done.last_reader is None:
                 return total
             after = done.last_reader
+            if progress is not None:
+                progress(0)  # none is tried yet, but we got on
 
     # --- the gate
 
