@@ -46,7 +46,7 @@ fix: $(VENV)/.dev ## let the machines mend style
 mails: $(VENV)/.dev ## write the golden letters anew; review the difference
 	@$(BIN)/python -m tests.notify.rewrite
 
-docs: $(VENV)/.dev ## write what the docs repeat of the code: commands, answers, a letter
+docs: $(VENV)/.dev ## write what the docs repeat of the code: commands, answers, metrics, a letter
 	@$(BIN)/python -m tests.rewrite_docs
 
 $(VENV)/.bench: requirements-bench.lock $(VENV)/.dev

@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -20,12 +21,16 @@ from monitor.app import (
 )
 from monitor.config import Settings
 from monitor.errors import ConfigurationError, OperatorError, UnavailableError
+from monitor.presence import Presence
 from monitor.store.database import only_daemon
+from monitor.systemd import manager
 
 _TIDY_EVERY: Final = timedelta(hours=1)
 _PULSE_KEPT: Final = timedelta(days=1)
 _DRAIN: Final = timedelta(seconds=25)
 """What a stop leaves to work in hand; the contract says 30 seconds for everything."""
+
+_JOBS: Final = ("check", "deliver", "care")
 
 log = structlog.stdlib.get_logger("monitor")
 
@@ -42,6 +47,7 @@ class Daemon:
         self._next: Settings | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._instance = instance_name()
+        self._presence = Presence(manager())
         self._stop = asyncio.Event()
         self._turn = asyncio.Event()
         """Set when the house at hand is to be left: to stop, or for a new one."""
@@ -51,6 +57,7 @@ class Daemon:
 
         Raises:
             AlreadyRunningError: Another daemon has this SQLite file.
+            UnavailableError: The database, or the place of the web, cannot be had.
         """
         structlog.contextvars.bind_contextvars(instance=self._instance)
         url = self._settings.database.get_secret_value()
@@ -59,26 +66,37 @@ class Daemon:
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         with only_daemon(url):
-            reloaded = False
-            while not self._stop.is_set():
-                self._turn.clear()
-                async with open_house(self._settings) as house:
-                    await self._live(house, reloaded=reloaded)
-                if self._next is not None:
-                    self._settings, self._next = self._next, None
-                    configure_log(self._settings, self._level)
-                    reloaded = True
+            async with self._presence.shown():
+                await self._live_on()
         log.info("daemon.stopped")
+
+    async def _live_on(self) -> None:
+        """House after house, until we are told to stop."""
+        await self._presence.listen(self._settings.web.listen)
+        reloaded = False
+        while not self._stop.is_set():
+            self._turn.clear()
+            async with (
+                open_house(self._settings) as house,
+                self._presence.of(house, *_JOBS),
+            ):
+                await self._live(house, reloaded=reloaded)
+            if self._next is not None:
+                self._settings, self._next = self._next, None
+                configure_log(self._settings, self._level)
+                reloaded = True
 
     def stop(self) -> None:
         """Finish what is in hand, and end."""
         log.info("daemon.stopping")
+        self._presence.stopping()
         self._stop.set()
         self._turn.set()
 
     def reload(self) -> None:
         """Take up a changed configuration; one we cannot work with changes nothing."""
         if self._reloading is None or self._reloading.done():
+            self._presence.reloading()
             self._reloading = asyncio.get_running_loop().create_task(self._reload())
 
     async def _reload(self) -> None:
@@ -88,15 +106,17 @@ class Daemon:
             check_settings(settings)
             async with open_store(settings):
                 pass  # its keys open the database
+            await self._presence.listen(settings.web.listen)
         except OperatorError as error:
             log.error("reload.refused", faults=str(error).splitlines())
+            self._presence.reload_refused()
             return
         log.info("reload.accepted")
         self._next = settings
         self._turn.set()
 
     async def _live(self, house: House, *, reloaded: bool) -> None:
-        wakers = {name: asyncio.Event() for name in ("check", "deliver", "care")}
+        wakers = {name: asyncio.Event() for name in _JOBS}
         scheduler = _metronome(self._settings, wakers)
         log.info(
             "daemon.started",
@@ -106,8 +126,10 @@ class Daemon:
         if reloaded:
             await _apply(house)
         jobs: dict[str, Callable[[], Awaitable[object]]] = {
-            "check": house.checker.check_due,
-            "deliver": house.courier.deliver_due,
+            "check": partial(house.checker.check_due, self._presence.progress("check")),
+            "deliver": partial(
+                house.courier.deliver_due, self._presence.progress("deliver")
+            ),
             "care": _Care(house, self._instance).tick,
         }
         tasks = [
@@ -140,11 +162,14 @@ class Daemon:
             waker.clear()
             if self._turn.is_set():
                 return
+            self._presence.began(name)
             try:
-                await job()
+                self._presence.done(name, await job())
             except UnavailableError as error:
+                self._presence.failed(name)
                 log.error("job.failed", job=name, reason=str(error))
             except Exception:  # a bug must not silence the daemon for good
+                self._presence.failed(name)
                 log.exception("job.failed", job=name)
 
 

@@ -1,4 +1,4 @@
-"""Write what the docs repeat of the code: commands, answers, the letter of the README.
+"""Write what the docs repeat of the code: commands, answers, metrics, a letter.
 
 Run as `python -m tests.rewrite_docs`; `make docs` does.
 """
@@ -10,6 +10,7 @@ import click
 
 from monitor.cli import main as door
 from monitor.probe.meanings import meanings_table
+from monitor.web.metrics import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -80,6 +81,21 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def metrics() -> str:
+    """The table of metrics as Markdown."""
+    rows = [("metric", "kind", "labels", "meaning"), ("---", "---", "---", "---")]
+    rows += [
+        (
+            f"`{each.name}`",
+            "counter" if each.counter else "gauge",
+            ", ".join(f"`{label}`" for label in each.labels),
+            each.help,
+        )
+        for each in CATALOGUE
+    ]
+    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)
+
+
 def letter() -> str:
     """A letter as its owner gets it; a kept sample, so it is always the real one."""
     text = LETTER.read_text(encoding="utf-8").replace("\n--\n", "\n-- \n")
@@ -89,6 +105,7 @@ def letter() -> str:
 GENERATED = {
     DOCS / "commands.md": commands,
     DOCS / "answers.md": answers,
+    DOCS / "metrics.md": metrics,
     ROOT / "README.md": letter,
 }
 """Each file with generated text, and who makes it."""

@@ -98,16 +98,20 @@ class Courier:
         await self._send_all(delivered, progress)
         return delivered
 
-    async def deliver_due(self) -> Delivered:
+    async def deliver_due(
+        self, progress: Callable[[int], None] | None = None
+    ) -> Delivered:
         """One pass over what is due; owed looks are left to the checker."""
-        passed = await self._seal(hurried=False)
+        passed = await self._seal(hurried=False, progress=progress)
         delivered = Delivered(sealed=passed.sealed, dropped=passed.dropped)
         until, _ = await channel_pause(self._store.database)
         if until is None or until <= self._clock():
-            await self._send_all(delivered, None, probe=until is not None)
+            await self._send_all(delivered, progress, probe=until is not None)
         return delivered
 
-    async def _seal(self, *, hurried: bool) -> Pass:
+    async def _seal(
+        self, *, hurried: bool, progress: Callable[[int], None] | None = None
+    ) -> Pass:
         """Put every due entry through the gate once, reader by reader."""
         total, after = Pass(), FIRST
         while True:
@@ -127,6 +131,8 @@ class Courier:
             if done.last is None:
                 return total
             after = done.last
+            if progress is not None:
+                progress(0)  # none is tried yet, but we got on
 
     # --- the gate
 

@@ -15,6 +15,8 @@ class Tally:
     looked: int = 0
     """Tokens that were asked about."""
     conclusive: int = 0
+    causes: Counter[Cause] = field(default_factory=Counter)
+    """Why the others could not tell."""
     by_severity: Counter[Severity] = field(default_factory=Counter)
     suspected: int = 0
     notices: int = 0
@@ -56,3 +58,5 @@ def count(recorded: Recorded, tally: Tally) -> None:
             tally.suspected += 1
         if judged.cause is None:
             tally.conclusive += 1
+        else:
+            tally.causes[judged.cause] += 1

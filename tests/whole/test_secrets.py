@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from tests.whole.tools import SECRET, Place, graph, mailbox, monitor, plan, until
 from tests.whole.tools import scenario as plot_of
+from tests.whole.web import listen, shown
 
 TOKEN = "EAAmarkedtokenZDsecret0123456789abcdefghijkl"
 OTHER = "EAAsecondtokenZDsecret9876543210zyxwvutsrqpo"
@@ -37,7 +38,7 @@ def hits(text: bytes, secrets: list[str]) -> list[str]:
 def test_the_search_finds_what_it_is_to_find() -> None:
     for secret in (TOKEN, SECRET, PASSWORD, HEARTBEAT):
         raw = secret.encode()
-        for shown in (
+        for coded in (
             b"x" + raw,
             b"?t=" + quote(secret, safe="").encode(),
             raw.hex().encode(),
@@ -46,7 +47,7 @@ def test_the_search_finds_what_it_is_to_find() -> None:
             base64.b64encode(b"ab" + raw + b"cd"),
             base64.urlsafe_b64encode(b"abc" + raw),
         ):
-            assert hits(b"..." + shown + b"...", [secret]) == [secret]
+            assert hits(b"..." + coded + b"...", [secret]) == [secret]
     assert hits(b"nothing", [TOKEN, SECRET]) == []
 
 
@@ -103,8 +104,10 @@ def test_no_secret_is_found_in_logs_files_letters_or_words(tmp_path: Path) -> No
         run("deliver", code=3)  # the password is not right
         assert post.received == []
         place.change(f"{PASSWORD}x", PASSWORD)
-        with place.daemon("--log-level", "debug") as process:
-            until(lambda: place.events("daemon.started"), "the daemon")
+        listen(place)
+        with shown(place, "--log-level", "debug") as (process, web):
+            said.extend(web.get(page)[1] for page in ("healthz", "readyz", "metrics"))
+            assert "token_monitor_tokens" in said[-1]
             run("deliver")
             assert len(post.received) == 1
             for words in (

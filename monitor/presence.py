@@ -1,0 +1,240 @@
+"""Presence: how a running daemon shows itself, on the web and to systemd."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from monitor import __version__
+from monitor.app import House, clock
+from monitor.config.addresses import Listen
+from monitor.core.vitals import Ailment, Organ
+from monitor.jobs import Delivered, Tally
+from monitor.jobs.signs import Signs
+from monitor.store.gauges import Gauges, Snapshot
+from monitor.systemd import Manager
+from monitor.web.kept import Kept
+from monitor.web.metrics import Counts, View, exposition
+from monitor.web.pages import Sick, pages
+from monitor.web.serve import Door
+
+_PROBE: Final = timedelta(seconds=2)
+"""Within so long the database takes a small write, or readiness is gone."""
+_SCRAPE: Final = timedelta(seconds=5)
+_OURS: Final = (Organ.SCHEDULER, Organ.DATABASE)
+"""The organs we look at ourselves."""
+
+log = structlog.stdlib.get_logger("monitor")
+
+
+class Presence:
+    """The daemon from outside: it outlives a reload, the house behind it does not."""
+
+    def __init__(
+        self, manager: Manager, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._manager = manager
+        self._signs = Signs(monotonic)
+        self._counts = Counts()
+        self._door: Door | None = None
+        self._place: Listen | None = None
+        self._face: _Face | None = None
+
+    @asynccontextmanager
+    async def shown(self) -> AsyncIterator[None]:
+        """While the block lasts systemd hears that we live, if we do."""
+        pinging = asyncio.create_task(self._ping())
+        try:
+            yield
+        finally:
+            pinging.cancel()
+            with suppress(asyncio.CancelledError):
+                await pinging
+            if self._door is not None:
+                await self._door.close()
+
+    async def listen(self, place: Listen | None) -> None:
+        """Serve the web at this place from now on, and no longer at another.
+
+        Raises:
+            UnavailableError: It cannot be had; the place before it stays.
+        """
+        if place == self._place:
+            return
+        before, self._door = self._door, await self._opened(place)
+        self._place = place
+        if before is not None:
+            await before.close()
+
+    async def _opened(self, place: Listen | None) -> Door | None:
+        if place is None:
+            return None
+        door = await Door.open(place.host, place.port, pages(self.sick, self._metrics))
+        log.info("web.listening", host=place.host, port=door.port)
+        return door
+
+    # --- the house behind it
+
+    @asynccontextmanager
+    async def of(
+        self, house: House, *jobs: str, sick: Sick | None = None
+    ) -> AsyncIterator[None]:
+        """Show this house while the block lasts.
+
+        Args:
+            house: Whose database is looked at.
+            jobs: What works in it: each tells when it begins and how it ended.
+            sick: Who knows what ails it; else it is told by its jobs alone.
+        """
+        self._signs.expect(*jobs)
+        self._face = face = _Face(house, self._signs, sick)
+        self._manager.ready(f"watches the tokens of {len(house.charter.apps)} apps")
+        try:
+            yield
+        finally:
+            self._face = None
+            self._signs.expect()
+            await face.close()
+
+    def reloading(self) -> None:
+        """The configuration is read again."""
+        self._manager.reloading()
+
+    def reload_refused(self) -> None:
+        """The configuration at hand stays."""
+        self._manager.ready("keeps its configuration: the new one was refused")
+
+    def stopping(self) -> None:
+        """What is in hand is finished."""
+        self._manager.stopping()
+
+    # --- what the jobs tell
+
+    def began(self, job: str) -> None:
+        """A job begins its work of a tick."""
+        self._signs.stirred(job)
+
+    def progress(self, job: str) -> Callable[[int], None]:
+        """What a long job calls whenever it got on."""
+        return lambda _: self._signs.worked(job)
+
+    def failed(self, job: str) -> None:
+        """A job failed at this tick."""
+        self._signs.stirred(job)
+        self._counts.failures[job] += 1
+
+    def done(self, job: str, result: object) -> None:
+        """A job did its work of a tick."""
+        self._signs.worked(job)
+        if isinstance(result, Tally):
+            self._counts.swept_at = clock()
+            self._counts.looks["conclusive"] += result.conclusive
+            self._counts.looks.update(result.causes)
+        elif isinstance(result, Delivered):
+            self._counts.letters["sent"] += result.sent
+            self._counts.letters["deferred"] += result.deferred
+            self._counts.letters["refused"] += result.refused
+            self._counts.dropped += result.dropped
+
+    # --- what others ask
+
+    async def sick(self) -> Sequence[Ailment]:
+        """What does not do its work at this moment."""
+        if self._face is None:
+            return [Ailment(Organ.SCHEDULER, "takes up its configuration")]
+        return await self._face.sick()
+
+    async def _metrics(self) -> bytes:
+        face = self._face
+        ailments = await self.sick()
+        view = View(
+            now=clock(),
+            version=__version__,
+            organs=_OURS if face is None else face.organs,
+            sick={ailment.organ for ailment in ailments},
+            hourly={} if face is None else face.hourly,
+            ages=self._signs.ages,
+            counts=self._counts,
+            snapshot=None if face is None else await face.snapshot.ask(),
+        )
+        return exposition(view)
+
+    async def _ping(self) -> None:
+        """Tell systemd that we live, as often as it wants, unless a job hangs.
+
+        It runs in the loop of the jobs: if that stands still, so does this.
+        """
+        watchdog = self._manager.watchdog
+        if watchdog is None:
+            return
+        quiet = False
+        while True:
+            hung = {} if self._face is None else self._face.hung()
+            if not hung:
+                self._manager.alive()
+            elif not quiet:
+                names = ", ".join(sorted(hung))
+                self._manager.status(f"hangs: {names}; the watchdog is not told")
+                log.error("job.hung", jobs=sorted(hung))
+            if quiet and not hung:
+                self._manager.status("nothing hangs any more")
+            quiet = bool(hung)
+            await asyncio.sleep(watchdog.total_seconds() / 2)
+
+
+class _Face:
+    """What is asked of one house."""
+
+    def __init__(self, house: House, signs: Signs, sick: Sick | None) -> None:
+        gauges = Gauges(house.store.database)
+
+        async def touch() -> bool:
+            await gauges.touch(clock())
+            return True
+
+        async def count() -> Snapshot:
+            return await gauges.snapshot(clock())
+
+        self.hourly = {
+            app_id: app.hourly_calls for app_id, app in house.charter.apps.items()
+        }
+        self._tick = house.settings.schedule.tick
+        self._signs = signs
+        self._sick = sick or self.jobs_sick
+        self.organs = _OURS if sick is None else tuple(Organ)
+        self._touch = Kept(touch, keep=_PROBE, patience=_PROBE)
+        self.snapshot = Kept(count, keep=_SCRAPE, patience=_SCRAPE, costly=True)
+
+    def hung(self) -> dict[str, timedelta]:
+        return self._signs.hung(self._tick)
+
+    async def sick(self) -> Sequence[Ailment]:
+        """Our own look at the database, which needs no tick, and what the jobs say."""
+        found: list[Ailment] = []
+        if not await self._touch.ask():
+            seconds = _PROBE.total_seconds()
+            found.append(
+                Ailment(Organ.DATABASE, f"took no write within {seconds:.0f} seconds")
+            )
+        known = {ailment.organ for ailment in found}
+        found += [each for each in await self._sick() if each.organ not in known]
+        return found
+
+    async def jobs_sick(self) -> Sequence[Ailment]:
+        """The jobs that get nothing done."""
+        return [
+            Ailment(
+                Organ.SCHEDULER,
+                f"the job {job} got nothing done",
+                clock() - age,
+            )
+            for job, age in self._signs.fruitless(self._tick).items()
+        ]
+
+    async def close(self) -> None:
+        await self._touch.close()
+        await self.snapshot.close()

@@ -1,0 +1,1 @@
+"""Show: whether the monitor is alive and ready, and what it counts."""
