@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -97,16 +98,17 @@ class Daemon:
 
     async def _live(self, house: House, *, reloaded: bool) -> None:
         wakers = {name: asyncio.Event() for name in ("check", "deliver", "care")}
-        scheduler = _metronome(self._settings, wakers)
+        metronome = asyncio.create_task(_tick(self._settings.schedule.tick, wakers))
         log.info(
             "daemon.started",
             apps=len(house.charter.apps),
             database=self._settings.database.get_secret_value().partition(":")[0],
         )
-        if reloaded:
+        house.guard.require()
+        if reloaded and await _believed(house):
             await _apply(house)
         jobs: dict[str, Callable[[], Awaitable[object]]] = {
-            "check": house.checker.check_due,
+            "check": partial(_check, house),
             "deliver": house.courier.deliver_due,
             "care": _Care(house, self._instance).tick,
         }
@@ -117,7 +119,7 @@ class Daemon:
         try:
             await self._turn.wait()
         finally:
-            scheduler.shutdown(wait=False)
+            metronome.cancel()
             house.checker.stop()
             house.courier.stop()
             for waker in wakers.values():
@@ -148,26 +150,30 @@ class Daemon:
                 log.exception("job.failed", job=name)
 
 
-def _metronome(settings: Settings, wakers: dict[str, asyncio.Event]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - apscheduler has no types
-    """The scheduler: it only sets events; long-lived tasks do the work."""
-    from apscheduler.schedulers.asyncio import AsyncIOScheduler  # noqa: PLC0415 - slow
+async def _tick(every: timedelta, wakers: dict[str, asyncio.Event]) -> None:
+    """The metronome: it only sets events; long-lived tasks do the work.
 
-    scheduler = AsyncIOScheduler(
-        timezone="UTC",
-        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-    )
-    seconds = settings.schedule.tick.total_seconds()
-    for name, waker in wakers.items():
-        # An interval's first run is one interval late unless it is told otherwise.
-        scheduler.add_job(
-            _wake, "interval", [waker], seconds=seconds, id=name, next_run_time=clock()
-        )
-    scheduler.start()
-    return scheduler
+    It counts by the loop's own clock. One that reckons the next tick by the wall clock
+    stands still for as long as that is set back.
+    """
+    while True:
+        for waker in wakers.values():
+            waker.set()
+        await asyncio.sleep(every.total_seconds())
 
 
-async def _wake(waker: asyncio.Event) -> None:
-    waker.set()
+async def _check(house: House) -> None:
+    """Look at what is due, if the clock that says so may be gone by."""
+    if await house.guard.tick():
+        await house.checker.check_due()
+
+
+async def _believed(house: House) -> bool:
+    try:
+        return await house.guard.tick()
+    except UnavailableError as error:
+        log.error("job.failed", job="policy", reason=str(error))
+        return False
 
 
 async def _apply(house: House) -> None:
@@ -195,6 +201,8 @@ class _Care:
         await store.reports.beat(now, self._instance)
         if self._tidied_at is not None and now - self._tidied_at < _TIDY_EVERY:
             return
+        if not self._house.guard.watch.trusted():
+            return  # what is old is told by the clock
         self._tidied_at = now
         await store.ledger.prune(now)
         await store.reports.forget_pulses(now - _PULSE_KEPT)

@@ -39,6 +39,7 @@ class Code(StrEnum):
     CALLER_REJECTED = "caller_rejected"
     APP_MISMATCH = "app_mismatch"
     UNDELIVERABLE = "undeliverable"
+    CLOCK_DOUBTED = "clock_doubted"
 
 
 class Cause(StrEnum):

@@ -39,8 +39,19 @@ _FACTS: Final = {
         "recipient": "j…@bakery-north.example",
         "reply": "550 5.1.1 user unknown",
     },
+    Code.CLOCK_DOUBTED: {
+        "why": "apart",
+        "wall": "2036-11-21 08:00:00 UTC",
+        "graph": "2026-11-23 08:00:00 UTC",
+    },
 }
-_ABOUT_THE_APP: Final = frozenset({Code.CALLER_REJECTED, Code.APP_MISMATCH})
+_ABOUT: Final = {
+    Code.CALLER_REJECTED: "app:1234567890",
+    Code.APP_MISMATCH: "app:1234567890",
+    Code.UNDELIVERABLE: "letter:L-7f3a",
+    Code.CLOCK_DOUBTED: "clock",
+}
+"""The subjects of matters that are no token's."""
 
 
 def sample_now() -> datetime:
@@ -81,8 +92,8 @@ def sample_item(
         item = replace(item, number=3, opened_at=_NOW - timedelta(days=7))
     if reason is Reason.REMINDER:
         item = replace(item, reminder=2)
-    if code in _ABOUT_THE_APP or code is Code.UNDELIVERABLE:
-        about = "letter:L-7f3a" if code is Code.UNDELIVERABLE else "app:1234567890"
+    about = _ABOUT.get(code)
+    if about is not None:
         item = replace(item, subject=about, token_id=None, kind=None, name=None)
         item = replace(item, used_for=None, reauthorize_url=None)
     return item

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Drop, Item, Passage, Wait, Waiting
@@ -53,6 +53,7 @@ class Outbox:
         hurried: bool = False,
         after: str = "",
         most: int = 200,
+        only: str | None = None,
     ) -> Pass:
         """Put the due entries of up to `most` readers through the gate.
 
@@ -67,10 +68,14 @@ class Outbox:
             hurried: Count `group_wait` as over, and looks as taken.
             after: The last reader of the pass before; readers come in order.
             most: How many readers at most.
+            only: Nothing but what concerns this subject.
         """
         async with self._database.write() as connection:
             await take_turns(connection, "seal")
-            waiters, last = await _due(connection, now, after, most, hurried=hurried)
+            among = true() if only is None else outbox.c.subject == only
+            waiters, last = await _due(
+                connection, now, after, most, among, hurried=hurried
+            )
             gated = [(waiter, *review(waiter)) for waiter in waiters]
             ready: dict[tuple[str, str, str, str], list[tuple[Waiter, Item]]] = {}
             delayed = {
@@ -110,9 +115,15 @@ class Outbox:
         return min((first for first in firsts if first is not None), default=None)
 
     async def take(
-        self, review: Review, now: datetime, lease: timedelta
+        self,
+        review: Review,
+        now: datetime,
+        lease: timedelta,
+        only: str | None = None,
     ) -> Sealed | None:
         """The next letter to try, with the gate asked once more; `None`: no more.
+
+        With `only`, the next one about nothing but this subject.
 
         A letter in doubt goes again as it was. From another one, entries that must
         wait or are outlived step out; a letter left empty is closed. One that was
@@ -120,7 +131,7 @@ class Outbox:
         """
         while True:
             async with self._database.write() as connection:
-                row = await _take(connection, now, lease)
+                row = await _take(connection, now, lease, only)
                 if row is None:
                     return None
                 sealed = await _load(connection, row)
@@ -200,7 +211,13 @@ def _soon_looked_at(waiter: Waiter, passage: Passage, now: datetime) -> bool:
 
 
 async def _due(
-    connection: AsyncConnection, now: datetime, after: str, most: int, *, hurried: bool
+    connection: AsyncConnection,
+    now: datetime,
+    after: str,
+    most: int,
+    among: ColumnElement[bool],
+    *,
+    hurried: bool,
 ) -> tuple[list[Waiter], str | None]:
     """The entries of the next readers who have one due; and the last reader."""
     due = outbox.c.due_at <= now
@@ -209,7 +226,7 @@ async def _due(
     readers = (
         await connection.scalars(
             select(outbox.c.recipient)
-            .where(outbox.c.state == "waiting", due, outbox.c.recipient > after)
+            .where(outbox.c.state == "waiting", due, outbox.c.recipient > after, among)
             .distinct()
             .order_by(outbox.c.recipient)
             .limit(most)
@@ -222,6 +239,7 @@ async def _due(
         outbox.c.state == "waiting",
         or_(due, outbox.c.waits_for == Waiting.GROUP),
         outbox.c.recipient.in_(readers),
+        among,
     )
     rows_of = await connection.scalars(select(outbox.c.token_row).where(*theirs))
     await lock_tokens(connection, rows_of)
@@ -277,17 +295,20 @@ _CANDIDATES: Final = 8
 
 
 async def _take(
-    connection: AsyncConnection, now: datetime, lease: timedelta
+    connection: AsyncConnection, now: datetime, lease: timedelta, only: str | None
 ) -> AnyRow | None:
     """Claim the letter that is due for the longest time, if nobody else has it.
 
     Its tokens are locked before it, as everywhere.
     """
-    due = (
+    due: tuple[ColumnElement[bool], ...] = (
         letters.c.state == "open",
         letters.c.due_at <= now,
         or_(letters.c.attempt_until.is_(None), letters.c.attempt_until <= now),
     )
+    if only is not None:
+        within = select(outbox.c.id).where(outbox.c.letter_id == letters.c.id)
+        due += (~within.where(outbox.c.subject != only).exists(),)
     queue = (
         select(letters.c.id)
         .where(*due)
