@@ -188,7 +188,7 @@ def _ahead(dialect: str) -> Any:  # noqa: ANN401 - a select
     if dialect == POSTGRESQL:
         whole = cast(state, JSON)
         told: list[ColumnElement[Any]] = [whole.op("->>")(n) for n in _STATE_DATES]
-        told.append(whole.op("#>>")("{healing,since}"))
+        told.append(whole.op("->")("healing").op("->>")("since"))
     else:
         told = [func.json_extract(state, f"$.{name}") for name in _STATE_DATES]
         told.append(func.json_extract(state, "$.healing.since"))
