@@ -1,6 +1,7 @@
 """Wiring: from settings to a house with its rooms."""
 
 import gc
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from monitor.config import Settings
 from monitor.core.delivery import Hours
 from monitor.core.hold import Brake
 from monitor.errors import ConfigurationError
-from monitor.jobs import App, Charter, Checker, Courier
+from monitor.jobs import App, Charter, Checker, ClockGuard, Courier, Watch
 from monitor.log import configure
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
@@ -25,6 +26,7 @@ from monitor.probe.meta import MetaProbe
 from monitor.store import Store, connect
 from monitor.store.database import check_url
 from monitor.store.seal import Key, Keyring
+from monitor.store.times import mend
 
 _LONGEST_ATTEMPT: Final = timedelta(seconds=120)
 
@@ -34,6 +36,18 @@ log = structlog.stdlib.get_logger("monitor")
 def clock() -> datetime:
     """The one clock of the process, in UTC."""
     return datetime.now(UTC)  # noqa: TID251 - the clock's owner
+
+
+_STEADY: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux stops CLOCK_MONOTONIC while the machine sleeps, and CLOCK_BOOTTIME does not.
+
+Source: clock_gettime(2), Linux man-pages.
+"""
+
+
+def steady() -> timedelta:
+    """A clock that nobody can set: time since the machine started."""
+    return timedelta(microseconds=time.clock_gettime_ns(_STEADY) // 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,7 @@ class House:
     checker: Checker
     courier: Courier
     composer: Composer
+    guard: ClockGuard
 
 
 def configure_log(settings: Settings, level: str | None = None) -> None:
@@ -182,17 +197,30 @@ async def open_house(
     graph = settings.graph
     probe = MetaProbe(graph.base_url, graph.version, graph.timeout)
     async with open_store(settings) as store:
-        checker = Checker(store, probe, charter, now)
+        # Virtual time is right by definition, and has no steady clock beside it.
+        watch = Watch(now, steady if now is clock else None)
+        checker = Checker(store, probe, charter, now, watch)
+        courier = Courier(
+            store, composer, lambda: Mailer(server), charter, now, random, watch
+        )
+        longest = settings.hold.sudden.release_after
+
+        async def set_right(at: datetime) -> None:
+            """Nothing waits for a time that was only dreamt of."""
+            if await mend(
+                store.database,
+                at,
+                lease=charter.lease,
+                group_wait=charter.group_wait,
+                hold=longest,
+            ):
+                await checker.judge_again()
+
+        guard = ClockGuard(store, probe, charter, watch, set_right)
         try:
-            yield House(
-                settings,
-                charter,
-                store,
-                checker,
-                Courier(store, composer, lambda: Mailer(server), charter, now, random),
-                composer,
-            )
+            yield House(settings, charter, store, checker, courier, composer, guard)
         finally:
+            await guard.close()
             await checker.close()
 
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -21,12 +21,15 @@ from monitor.app import (
 )
 from monitor.config import Settings
 from monitor.errors import ConfigurationError, OperatorError, UnavailableError
+from monitor.jobs import Tally
 from monitor.presence import Presence
 from monitor.store.database import only_daemon
 from monitor.systemd import manager
 
 _TIDY_EVERY: Final = timedelta(hours=1)
 _PULSE_KEPT: Final = timedelta(days=1)
+_OUT_OF_STEP: Final = 2.0
+"""Seconds by which the wall clock may run apart from the steady one between ticks."""
 _DRAIN: Final = timedelta(seconds=25)
 """What a stop leaves to work in hand; the contract says 30 seconds for everything."""
 
@@ -118,15 +121,17 @@ class Daemon:
     async def _live(self, house: House, *, reloaded: bool) -> None:
         wakers = {name: asyncio.Event() for name in _JOBS}
         scheduler = _metronome(self._settings, wakers)
+        pendulum = asyncio.create_task(_keep_time(scheduler, self._settings))
         log.info(
             "daemon.started",
             apps=len(house.charter.apps),
             database=self._settings.database.get_secret_value().partition(":")[0],
         )
-        if reloaded:
+        house.guard.require()
+        if reloaded and await _believed(house):
             await _apply(house)
         jobs: dict[str, Callable[[], Awaitable[object]]] = {
-            "check": partial(house.checker.check_due, self._presence.progress("check")),
+            "check": partial(_check, house, self._presence.progress("check")),
             "deliver": partial(
                 house.courier.deliver_due, self._presence.progress("deliver")
             ),
@@ -139,6 +144,7 @@ class Daemon:
         try:
             await self._turn.wait()
         finally:
+            pendulum.cancel()
             scheduler.shutdown(wait=False)
             house.checker.stop()
             house.courier.stop()
@@ -195,6 +201,41 @@ async def _wake(waker: asyncio.Event) -> None:
     waker.set()
 
 
+async def _keep_time(
+    scheduler: Any,  # noqa: ANN401 - apscheduler has no types
+    settings: Settings,
+) -> None:
+    """Set the scheduler right when the wall clock is set.
+
+    It reckons the next run by the wall clock, so it would stand still for as long as
+    that is set back; this sleeps by the loop's own.
+    """
+    loop, every = asyncio.get_running_loop(), settings.schedule.tick.total_seconds()
+    wall, steady = clock(), loop.time()
+    while True:
+        await asyncio.sleep(every)
+        moved = (clock() - wall).total_seconds() - (loop.time() - steady)
+        wall, steady = clock(), loop.time()
+        if abs(moved) > _OUT_OF_STEP:
+            for job in scheduler.get_jobs():
+                job.modify(next_run_time=wall)
+
+
+async def _check(house: House, progress: Callable[[int], None]) -> Tally:
+    """Look at what is due, if the clock that says so may be gone by."""
+    if await house.guard.tick():
+        return await house.checker.check_due(progress)
+    return Tally()
+
+
+async def _believed(house: House) -> bool:
+    try:
+        return await house.guard.tick()
+    except UnavailableError as error:
+        log.error("job.failed", job="policy", reason=str(error))
+        return False
+
+
 async def _apply(house: House) -> None:
     """Judge by the new policies; without the database, each look will do it."""
     try:
@@ -220,6 +261,8 @@ class _Care:
         await store.reports.beat(now, self._instance)
         if self._tidied_at is not None and now - self._tidied_at < _TIDY_EVERY:
             return
+        if not self._house.guard.watch.trusted():
+            return  # what is old is told by the clock
         self._tidied_at = now
         await store.ledger.prune(now)
         await store.reports.forget_pulses(now - _PULSE_KEPT)

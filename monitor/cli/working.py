@@ -59,6 +59,8 @@ async def _check(house: "House", ids: "Sequence[str]", *, due: bool) -> int:
         if unknown:
             raise UnknownIdError(f"no token has the id {', '.join(unknown)}")
         rows = list(known.values())
+    if not await house.guard.glance():
+        return _doubted()
     total = len(rows) or await house.store.claims.count(house.charter.apps)
     with progress("checking", None if due else total) as tell:
         tally = await _looks(house, rows, tell, due=due)
@@ -66,6 +68,8 @@ async def _check(house: "House", ids: "Sequence[str]", *, due: bool) -> int:
         click.echo("no tokens; `token-monitor tokens import FILE` takes them in")
         return 0
     _say(tally)
+    if house.guard.doubted_since is not None:
+        return _doubted()
     if tally.unasked:
         return _COULD_NOT
     return _ATTENTION if tally.attention else 0
@@ -92,6 +96,16 @@ def _pause(pause: "Pause") -> None:
     if left is not None:
         words += f", about {span(left.total_seconds())} for {pause.left:,} tokens left"
     click.echo(words, err=True)
+
+
+def _doubted() -> int:
+    """Nobody is judged or written to by a clock that is wrong."""
+    click.echo(
+        "this machine's clock cannot be trusted: it disagrees with Meta's or with what "
+        "was written down before; nothing is judged or sent until it is set right",
+        err=True,
+    )
+    return _COULD_NOT
 
 
 def _say(tally: "Tally") -> None:
@@ -143,6 +157,8 @@ def deliver(ctx: click.Context) -> None:
         from monitor.app import open_house
 
         async with open_house(settings) as house:
+            if not await house.guard.glance():
+                return _doubted()
             with progress("sending", None) as tell:
                 delivered = await house.courier.deliver_now(
                     house.checker.check_named, tell

@@ -41,6 +41,7 @@ class Code(StrEnum):
     UNDELIVERABLE = "undeliverable"
     HELD = "held"
     PACED = "paced"
+    CLOCK_DOUBTED = "clock_doubted"
 
 
 class Cause(StrEnum):

@@ -10,11 +10,13 @@ from typing import Final, Self
 
 import structlog
 
+from monitor.core.clockwork import Reading
 from monitor.core.quota import LEARNED_FROM, PAUSE, PAUSED_FROM, SLOT
 from monitor.core.schedule import backoff
 from monitor.core.tokens import Cause, Code, Inconclusive
 from monitor.jobs.charter import App, Charter
 from monitor.jobs.planning import advance_matter, plan_matter
+from monitor.jobs.watch import Watch
 from monitor.probe.heard import Heard
 from monitor.probe.meta import Asked, Caller, MetaWorker
 from monitor.probe.usage import Usage
@@ -45,8 +47,10 @@ class AppDesk:
         app: App,
         state: AppState,
         clock: Callable[[], datetime],
+        watch: Watch | None = None,
     ) -> None:
         self.id = app.id
+        self._watch = watch or Watch(clock)
         self.proved_at = state.proved_at
         self.rests_until: datetime | None = None
         self._app_known: bool | None = None
@@ -110,7 +114,11 @@ class AppDesk:
                 return False
             self.touched = True
             asked_at = self._clock()
+            sent = self._watch.read()
             proof = await worker.inspect_caller(self._caller)
+            if not self._timely(proof.usage, sent):
+                self.trouble = Inconclusive(Cause.INTERNAL, "our clock is doubted")
+                return False
             await self._note_usage(proof.usage)
             if proof.ok:
                 self.proved_at = asked_at
@@ -158,6 +166,7 @@ class AppDesk:
         Returns:
             `None`: we might not any more, and nobody was asked.
         """
+        sent = self._watch.read()
         asked = await worker.ask(self._caller, tokens, known, still)
         if asked.unsent:
             return None
@@ -171,9 +180,15 @@ class AppDesk:
             await self._breathe()
             again = await worker.ask(self._caller, tokens, known, still)
             asked = asked if again.unsent else again
-        await self._note_usage(asked.usage)
-        await self._weigh(worker, asked)
+        if self._timely(asked.usage, sent):
+            await self._note_usage(asked.usage)
+            await self._weigh(worker, asked)
         return asked.heard
+
+    def _timely(self, usage: Usage, sent: Reading) -> bool:
+        """Whether our clock is believed still, after Meta said what time it is."""
+        self._watch.heard(usage.server_at, sent)
+        return self._watch.trusted()
 
     async def _afford(self, calls: int) -> bool:
         """Whether the quota has room for calls that no claim has paid for."""
@@ -328,6 +343,7 @@ class Desks:
         app_ids: Collection[str],
         *,
         forced: bool,
+        watch: Watch | None = None,
     ) -> Self:
         """Open a desk for each app; a resting one stays closed unless forced."""
         states = await store.apps.states(app_ids)
@@ -342,7 +358,7 @@ class Desks:
             if forced:
                 state = replace(state, proved_at=None)
             app = charter.apps[app_id]
-            desks[app_id] = AppDesk(store, charter, app, state, clock)
+            desks[app_id] = AppDesk(store, charter, app, state, clock, watch)
         return cls(desks)
 
     def __contains__(self, app_id: str) -> bool:

@@ -19,6 +19,7 @@ from monitor.jobs.patience import patiently
 from monitor.jobs.supply import CHUNK, Batch, Due, Every, Named, Pause, Supply
 from monitor.jobs.tally import Tally, count, notices_in
 from monitor.jobs.together import together
+from monitor.jobs.watch import Watch
 from monitor.probe.heard import told
 from monitor.probe.meta import MetaProbe, MetaWorker
 from monitor.store import Store
@@ -60,8 +61,10 @@ class Checker:
         probe: MetaProbe,
         charter: Charter,
         clock: Clock,
+        watch: Watch | None = None,
     ) -> None:
         self._store = store
+        self._watch = watch or Watch(clock)
         self._charter = charter
         self._clock = clock
         self._court = Court(charter, clock)
@@ -120,6 +123,8 @@ class Checker:
 
         Known deadlines of apps that cannot be asked go on speaking.
         """
+        if not self._watch.trusted():
+            return Tally()
         now = self._clock()
         states = await self._store.apps.states(self._charter.apps)
         resting = [
@@ -146,13 +151,14 @@ class Checker:
 
     async def _judge_resting(self, app_id: str) -> int:
         notices = 0
-        while True:
+        while self._watch.trusted():
             recorded = await self._store.records.judge_due(
                 app_id, self._court, self._clock()
             )
             notices += notices_in(recorded)
             if not recorded.judged:
-                return notices
+                break
+        return notices
 
     # --- the pipeline: claim, ask, record
 
@@ -166,7 +172,12 @@ class Checker:
     ) -> Tally:
         started_at = self._clock()
         desks = await Desks.opened(
-            self._store, self._charter, self._clock, app_ids, forced=forced
+            self._store,
+            self._charter,
+            self._clock,
+            app_ids,
+            forced=forced,
+            watch=self._watch,
         )
         sweep = _Sweep(self._charter, desks)
         tally = Tally()
@@ -219,6 +230,8 @@ class Checker:
                     await sweep.batches.put(Batch(part, paid_at, fresh_until))
                 if self._stopping.is_set() or sweep.trouble is not None:
                     break
+                if not self._watch.trusted():
+                    break
         except UnavailableError as error:
             sweep.trouble = error
         for _ in self._workers:
@@ -247,9 +260,11 @@ class Checker:
         """
         desk = desks.of(batch.claims[0].app_id)
         if self._stopping.is_set() or not await desk.ready(worker, batch.claims):
-            await self._give_back(desk, batch)
+            # By a doubted clock nothing is made due: the claims lapse.
+            if self._watch.trusted():
+                await self._give_back(desk, batch)
             return []
-        while batch.claims:
+        while batch.claims and self._watch.trusted():
             looked = await self._ask_once(worker, desk, batch)
             if looked is not None:
                 return looked
@@ -333,7 +348,10 @@ class Checker:
         """Record a group; one that fails is halved, so one token spoils no other.
 
         The token that fails alone is recorded as one we could not judge.
+        What was answered when the clock came into doubt is asked again some day.
         """
+        if not self._watch.trusted():
+            return
         try:
             recorded = await self._store.records.write(
                 group, self._court, self._clock()

@@ -12,7 +12,6 @@ import structlog
 from monitor.core.delivery import (
     Attempt,
     Item,
-    Letter,
     Outcome,
     Passage,
     Pending,
@@ -26,16 +25,18 @@ from monitor.core.tokens import Code
 from monitor.errors import UnavailableError
 from monitor.jobs.charter import Charter
 from monitor.jobs.delivered import Delivered
+from monitor.jobs.parcels import letter_of, masked
 from monitor.jobs.patience import patiently
 from monitor.jobs.planning import advance_matter, findings_for, plan_matter
 from monitor.jobs.storm import storm_of, tell_holds
+from monitor.jobs.watch import CLOCK, Watch
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
 from monitor.notify.headers import UnwritableError
 from monitor.store import Store
 from monitor.store.outbox import FIRST
 from monitor.store.settlement import Complaint, channel_pause, put_back, settle
-from monitor.store.waiters import Pass, Sealed, Waiter, copies
+from monitor.store.waiters import Pass, Sealed, Waiter
 
 LINES: Final = 4
 """Letters under way at once, each over a connection of its own."""
@@ -51,7 +52,7 @@ log = structlog.stdlib.get_logger("monitor.courier")
 class Courier:
     """Takes letters out: at least once, always under the same Message-ID."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a courier carries
         self,
         store: Store,
         composer: Composer,
@@ -59,8 +60,10 @@ class Courier:
         charter: Charter,
         clock: Clock,
         random: Random,
+        watch: Watch | None = None,
     ) -> None:
         self._store = store
+        self._watch = watch or Watch(clock)
         self._composer = composer
         self._mailer = mailer
         self._charter = charter
@@ -123,6 +126,7 @@ class Courier:
                 domain=self._charter.mail_domain,
                 hurried=hurried,
                 after=after,
+                only=self._only,
             )
             total.sealed += done.sealed
             total.dropped += done.dropped
@@ -133,6 +137,11 @@ class Courier:
             after = done.last
             if progress is not None:
                 progress(0)  # none is tried yet, but we got on
+
+    @property
+    def _only(self) -> str | None:
+        """While the clock is doubted nothing leaves but the word that it is."""
+        return None if self._watch.trusted() else CLOCK
 
     # --- the gate
 
@@ -244,7 +253,7 @@ class Courier:
                     break
                 taken_at = self._clock()
                 sealed = await self._store.outbox.take(
-                    self._review, taken_at, self._charter.lease
+                    self._review, taken_at, self._charter.lease, self._only
                 )
                 if sealed is None:
                     break
@@ -269,7 +278,12 @@ class Courier:
         delivered: Delivered,
     ) -> None:
         attempt = await self._attempt(mailer, sealed, ours_until)
-        if attempt is None or self._aborted(attempt):
+        put_off = attempt is not None and attempt.outcome is Outcome.DEFERRED
+        if (
+            attempt is None
+            or self._aborted(attempt)
+            or (put_off and self._mistimed(sealed))
+        ):
             await put_back(self._store.database, [sealed])
             return
         complaint = self._complaint(sealed, attempt)
@@ -314,6 +328,14 @@ class Courier:
             return patience + patience[-1:] * _LONG
         return patience
 
+    def _mistimed(self, sealed: Sealed) -> bool:
+        """Whether the clock came into doubt, and the letter is not about that.
+
+        No letter is then said to have been tried for days.
+        """
+        about = {waiter.item.subject for waiter in sealed.waiters}
+        return about != {CLOCK} and not self._watch.trusted()
+
     def _aborted(self, attempt: Attempt) -> bool:
         """Whether we ended the attempt ourselves, before its final dot."""
         ended = {Outcome.CHANNEL, Outcome.DEFERRED}
@@ -324,7 +346,7 @@ class Courier:
     ) -> Attempt | None:
         """One try; `None` if the gate closed just before `MAIL FROM`."""
         try:
-            composed = self._composer.compose(_letter(sealed), self._clock())
+            composed = self._composer.compose(letter_of(sealed), self._clock())
         except UnwritableError as error:
             return Attempt(Outcome.REFUSED, Phase.RCPT, None, str(error))
         except Exception:  # a bug in words must not stop the other letters
@@ -334,6 +356,8 @@ class Courier:
             log.warning("template.failed", fault=composed.fell_back)
 
         async def before_mail() -> bool:
+            if self._mistimed(sealed):
+                return False
             return await self._store.outbox.still_right(sealed, self._review)
 
         return await mailer.send(
@@ -342,7 +366,9 @@ class Courier:
             composed.raw,
             before_mail=before_mail,
             # Who was frozen beyond his lease must not finish: somebody else sends.
-            before_dot=lambda: self._clock() < ours_until,
+            before_dot=lambda: (
+                self._clock() < ours_until and not self._mistimed(sealed)
+            ),
         )
 
     def _complaint(self, sealed: Sealed, attempt: Attempt) -> Complaint | None:
@@ -356,7 +382,7 @@ class Courier:
         subject = f"letter:{sealed.id}"
         facts = {
             "letter": sealed.id,
-            "recipient": _masked(sealed.waiters[0].recipient),
+            "recipient": masked(sealed.waiters[0].recipient),
             "reply": attempt.reply,
             "tokens": ", ".join(
                 waiter.item.token_id or waiter.item.subject
@@ -368,35 +394,3 @@ class Courier:
             advance_matter(self._charter, (Code.UNDELIVERABLE,), now),
             plan_matter(self._charter, subject, None, facts, now),
         )
-
-
-def _letter(sealed: Sealed) -> Letter:
-    first = sealed.waiters[0]
-    items = sorted(
-        (waiter.item for waiter in sealed.waiters),
-        key=lambda item: (
-            item.reason is Reason.RESOLVED,
-            not item.dead,
-            item.deadline or datetime.max.replace(tzinfo=item.opened_at.tzinfo),
-            item.name or item.subject,
-        ),
-    )
-    return Letter(
-        id=sealed.id,
-        message_id=sealed.message_id,
-        role=first.role,
-        product=first.product,
-        to=first.recipient,
-        items=tuple(items),
-        name=first.name,
-        cc=copies(sealed.waiters),
-        locale=first.locale or "en",
-        timezone=first.timezone or "UTC",
-        references=sealed.references,
-    )
-
-
-def _masked(address: str) -> str:
-    """An address one can recognise and nobody can write to."""
-    local, _, domain = address.partition("@")
-    return f"{local[:1]}…@{domain}"

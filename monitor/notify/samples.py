@@ -47,15 +47,21 @@ _FACTS: Final = {
         "until": "2026-11-23 12:00 UTC",
     },
     Code.PACED: {"limit": "200", "letters": "57"},
+    Code.CLOCK_DOUBTED: {
+        "why": "apart",
+        "wall": "2036-11-21 08:00:00 UTC",
+        "graph": "2026-11-23 08:00:00 UTC",
+    },
 }
-_SUBJECTS: Final = {
+_ABOUT: Final = {
     Code.CALLER_REJECTED: "app:1234567890",
     Code.APP_MISMATCH: "app:1234567890",
     Code.UNDELIVERABLE: "letter:L-7f3a",
     Code.HELD: "hold:H-19c2",
     Code.PACED: "pace",
+    Code.CLOCK_DOUBTED: "clock",
 }
-"""Matters that concern no single token."""
+"""The subjects of matters that are no token's."""
 
 
 def sample_now() -> datetime:
@@ -96,7 +102,7 @@ def sample_item(
         item = replace(item, number=3, opened_at=_NOW - timedelta(days=7))
     if reason is Reason.REMINDER:
         item = replace(item, reminder=2)
-    about = _SUBJECTS.get(code)
+    about = _ABOUT.get(code)
     if about is not None:
         item = replace(item, subject=about, token_id=None, kind=None, name=None)
         item = replace(item, used_for=None, reauthorize_url=None)

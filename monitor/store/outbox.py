@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Drop, Item, Passage, Wait, Waiting
@@ -58,6 +58,7 @@ class Outbox:
         hurried: bool = False,
         after: tuple[int, str] = FIRST,
         most: int = 200,
+        only: str | None = None,
     ) -> Pass:
         """Put the due entries of up to `most` readers through the gate, worst first.
 
@@ -73,16 +74,18 @@ class Outbox:
             hurried: Count `group_wait` as over, and looks as taken.
             after: Where the pass before ended.
             most: How many readers at most.
+            only: Nothing but what concerns this subject.
         """
         async with self._database.write() as connection:
             await take_turns(connection, "seal")
             done = Pass()
-            if after == FIRST:
+            if after == FIRST and only is None:
                 await tell_pace(connection, storm, 0, now)
                 done.ended = await end_holds(connection, storm, now)
                 done.held = await open_holds(connection, storm, now)
+            among = true() if only is None else outbox.c.subject == only
             waiters, done.last = await _due(
-                connection, now, after, most, hurried=hurried
+                connection, now, after, most, among, hurried=hurried
             )
             gated = [(waiter, *review(waiter)) for waiter in waiters]
             ready: dict[tuple[str, str, str, str], list[tuple[Waiter, Item]]] = {}
@@ -131,9 +134,15 @@ class Outbox:
         return min((first for first in firsts if first is not None), default=None)
 
     async def take(
-        self, review: Review, now: datetime, lease: timedelta
+        self,
+        review: Review,
+        now: datetime,
+        lease: timedelta,
+        only: str | None = None,
     ) -> Sealed | None:
         """The next letter to try, with the gate asked once more; `None`: no more.
+
+        With `only`, the next one about nothing but this subject.
 
         A letter in doubt goes again as it was. From another one, entries that must
         wait or are outlived step out; a letter left empty is closed. One that was
@@ -141,7 +150,7 @@ class Outbox:
         """
         while True:
             async with self._database.write() as connection:
-                row = await _take(connection, now, lease)
+                row = await _take(connection, now, lease, only)
                 if row is None:
                     return None
                 sealed = await _load(connection, row)
@@ -225,6 +234,7 @@ async def _due(
     now: datetime,
     after: tuple[int, str],
     most: int,
+    among: ColumnElement[bool],
     *,
     hurried: bool,
 ) -> tuple[list[Waiter], tuple[int, str] | None]:
@@ -236,7 +246,7 @@ async def _due(
     found = (
         await connection.execute(
             select(outbox.c.recipient, worst)
-            .where(outbox.c.state == "waiting", due)
+            .where(outbox.c.state == "waiting", due, among)
             .group_by(outbox.c.recipient)
             .having(or_(worst > rank, (worst == rank) & (outbox.c.recipient > reader)))
             .order_by(worst, outbox.c.recipient)
@@ -251,6 +261,7 @@ async def _due(
         outbox.c.state == "waiting",
         or_(due, outbox.c.waits_for == Waiting.GROUP),
         outbox.c.recipient.in_(readers),
+        among,
     )
     rows_of = await connection.scalars(select(outbox.c.token_row).where(*theirs))
     await lock_tokens(connection, rows_of)
@@ -307,17 +318,20 @@ _CANDIDATES: Final = 8
 
 
 async def _take(
-    connection: AsyncConnection, now: datetime, lease: timedelta
+    connection: AsyncConnection, now: datetime, lease: timedelta, only: str | None
 ) -> AnyRow | None:
     """Claim the letter that is due for the longest time, if nobody else has it.
 
     Its tokens are locked before it, as everywhere.
     """
-    due = (
+    due: tuple[ColumnElement[bool], ...] = (
         letters.c.state == "open",
         letters.c.due_at <= now,
         or_(letters.c.attempt_until.is_(None), letters.c.attempt_until <= now),
     )
+    if only is not None:
+        within = select(outbox.c.id).where(outbox.c.letter_id == letters.c.id)
+        due += (~within.where(outbox.c.subject != only).exists(),)
     queue = (
         select(letters.c.id)
         .where(*due)

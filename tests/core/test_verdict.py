@@ -531,8 +531,14 @@ MEANT = {
     Code.CALLER_REJECTED: (CRITICAL, OPERATOR, "dated"),
     Code.APP_MISMATCH: (CRITICAL, OPERATOR, "dated"),
     Code.UNDELIVERABLE: (CRITICAL, OPERATOR, "dated"),
+    Code.CLOCK_DOUBTED: (CRITICAL, OPERATOR, "dated"),
 }
-NO_TOKENS_FAULT = {Code.CALLER_REJECTED, Code.APP_MISMATCH, Code.UNDELIVERABLE}
+NO_TOKENS_FAULT = {
+    Code.CALLER_REJECTED,
+    Code.APP_MISMATCH,
+    Code.UNDELIVERABLE,
+    Code.CLOCK_DOUBTED,
+}
 
 
 @pytest.mark.parametrize("code", Code)

@@ -80,7 +80,8 @@ def subject_names_product_and_object(
         yield "the product is not first"
     item = letter.items[0]
     facts = (item.facts.get("recipient"), item.facts.get("letter"))
-    known_by = {item.name, item.token_id, *facts} - {None} or {item.app_name}
+    known_by = {item.name, item.token_id, *facts} - {None}
+    known_by = known_by or {item.app_name, item.subject}
     if not any(name and name in composed.subject for name in known_by):
         yield "nothing is named"
 

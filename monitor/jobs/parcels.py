@@ -1,0 +1,40 @@
+"""Parcels: a sealed letter as its words are written from."""
+
+from datetime import datetime
+
+from monitor.core.delivery import Letter
+from monitor.core.incident import Reason
+from monitor.store.waiters import Sealed, copies
+
+
+def letter_of(sealed: Sealed) -> Letter:
+    """Everything its reader is told, worst first, good news last."""
+    first = sealed.waiters[0]
+    items = sorted(
+        (waiter.item for waiter in sealed.waiters),
+        key=lambda item: (
+            item.reason is Reason.RESOLVED,
+            not item.dead,
+            item.deadline or datetime.max.replace(tzinfo=item.opened_at.tzinfo),
+            item.name or item.subject,
+        ),
+    )
+    return Letter(
+        id=sealed.id,
+        message_id=sealed.message_id,
+        role=first.role,
+        product=first.product,
+        to=first.recipient,
+        items=tuple(items),
+        name=first.name,
+        cc=copies(sealed.waiters),
+        locale=first.locale or "en",
+        timezone=first.timezone or "UTC",
+        references=sealed.references,
+    )
+
+
+def masked(address: str) -> str:
+    """An address one can recognise and nobody can write to."""
+    local, _, domain = address.partition("@")
+    return f"{local[:1]}…@{domain}"
