@@ -14,11 +14,13 @@ import structlog
 
 from monitor.config import Settings
 from monitor.core.delivery import Hours
+from monitor.core.report import Rota
 from monitor.errors import ConfigurationError
 from monitor.jobs import App, Charter, Checker, Courier
 from monitor.log import configure
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
+from monitor.notify.heartbeat import Heartbeat
 from monitor.notify.server import Server, Tls
 from monitor.probe.meta import MetaProbe
 from monitor.store import Store, connect
@@ -78,7 +80,7 @@ def keyring_of(settings: Settings) -> Keyring:
 
 def charter_of(settings: Settings) -> Charter:
     """The operator's wishes as the jobs read them."""
-    hours = settings.mail.hours
+    hours, report = settings.mail.hours, settings.operator.report
     apps = {
         app.id: App(
             app.id,
@@ -97,6 +99,12 @@ def charter_of(settings: Settings) -> Charter:
         group_wait=settings.mail.group_wait,
         hours=None if hours is None else Hours(hours.days, hours.start, hours.end),
         lease=settings.schedule.lease,
+        tick=settings.schedule.tick,
+        report=None
+        if report is None
+        else Rota(report.at.time, report.at.weekday, report.timezone.key),
+        keep_checks=settings.retention.checks,
+        keep_outbox=settings.retention.outbox,
         batch_size=settings.graph.batch_size,
         workers=settings.graph.workers,
     )
@@ -118,6 +126,12 @@ def composer_of(settings: Settings) -> Composer:
     if faults:
         raise ConfigurationError(*faults)
     return composer
+
+
+def heartbeat_of(settings: Settings) -> Heartbeat | None:
+    """The watchman outside, if there is one."""
+    url = settings.operator.heartbeat_url
+    return None if url is None else Heartbeat(url.get_secret_value())
 
 
 def server_of(settings: Settings) -> Server:

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -15,15 +15,15 @@ from monitor.app import (
     check_settings,
     clock,
     configure_log,
+    heartbeat_of,
     open_house,
     open_store,
 )
 from monitor.config import Settings
 from monitor.errors import ConfigurationError, OperatorError, UnavailableError
+from monitor.jobs.caretaker import Caretaker
 from monitor.store.database import only_daemon
 
-_TIDY_EVERY: Final = timedelta(hours=1)
-_PULSE_KEPT: Final = timedelta(days=1)
 _DRAIN: Final = timedelta(seconds=25)
 """What a stop leaves to work in hand; the contract says 30 seconds for everything."""
 
@@ -105,13 +105,20 @@ class Daemon:
         )
         if reloaded:
             await _apply(house)
+        caretaker = Caretaker(
+            house.store,
+            house.charter,
+            clock,
+            instance=self._instance,
+            heartbeat=heartbeat_of(self._settings),
+        )
         jobs: dict[str, Callable[[], Awaitable[object]]] = {
-            "check": house.checker.check_due,
-            "deliver": house.courier.deliver_due,
-            "care": _Care(house, self._instance).tick,
+            "check": lambda: house.checker.check_due(_noting(caretaker, "check")),
+            "deliver": lambda: house.courier.deliver_due(_noting(caretaker, "deliver")),
+            "care": caretaker.tick,
         }
         tasks = [
-            asyncio.create_task(self._repeat(name, job, wakers[name]))
+            asyncio.create_task(self._repeat(name, job, wakers[name], caretaker))
             for name, job in jobs.items()
         ]
         try:
@@ -128,11 +135,16 @@ class Daemon:
             if late:
                 log.warning("daemon.hurried", tasks=len(late))
                 await asyncio.wait(late)
+            await caretaker.close()
             for task in done:
                 task.result()
 
     async def _repeat(
-        self, name: str, job: Callable[[], Awaitable[object]], waker: asyncio.Event
+        self,
+        name: str,
+        job: Callable[[], Awaitable[object]],
+        waker: asyncio.Event,
+        caretaker: Caretaker,
     ) -> None:
         """Do a job at every tick; its failure costs a tick, never the daemon."""
         while not self._turn.is_set():
@@ -142,6 +154,7 @@ class Daemon:
                 return
             try:
                 await job()
+                caretaker.note(name)
             except UnavailableError as error:
                 log.error("job.failed", job=name, reason=str(error))
             except Exception:  # a bug must not silence the daemon for good
@@ -180,25 +193,9 @@ async def _apply(house: House) -> None:
         log.info("policy.applied", notices=judged)
 
 
-class _Care:
-    """Looks after the house: a sign of life at every tick, tidying once an hour."""
-
-    def __init__(self, house: House, instance: str) -> None:
-        self._house = house
-        self._instance = instance
-        self._tidied_at: datetime | None = None
-
-    async def tick(self) -> None:
-        """Give a sign of life, and now and then forget what is old enough."""
-        now = clock()
-        store, retention = self._house.store, self._house.settings.retention
-        await store.reports.beat(now, self._instance)
-        if self._tidied_at is not None and now - self._tidied_at < _TIDY_EVERY:
-            return
-        self._tidied_at = now
-        await store.ledger.prune(now)
-        await store.reports.forget_pulses(now - _PULSE_KEPT)
-        await store.reports.prune(now - retention.checks, now - retention.outbox)
+def _noting(caretaker: Caretaker, job: str) -> Callable[[int], None]:
+    """A long pass shows that it gets something done."""
+    return lambda _: caretaker.note(job)
 
 
 def instance_name() -> str:

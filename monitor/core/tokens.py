@@ -39,6 +39,7 @@ class Code(StrEnum):
     CALLER_REJECTED = "caller_rejected"
     APP_MISMATCH = "app_mismatch"
     UNDELIVERABLE = "undeliverable"
+    BLIND = "blind"
 
 
 class Cause(StrEnum):

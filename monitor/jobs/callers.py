@@ -15,6 +15,7 @@ from monitor.core.schedule import backoff
 from monitor.core.tokens import Cause, Code, Inconclusive
 from monitor.jobs.charter import App, Charter
 from monitor.jobs.planning import advance_matter, plan_matter
+from monitor.jobs.silence import Silence
 from monitor.probe.heard import Heard
 from monitor.probe.meta import Asked, Caller, MetaWorker
 from monitor.probe.usage import Usage
@@ -56,6 +57,7 @@ class AppDesk:
         """Whether any call about tokens told something."""
         self.trouble: Inconclusive | None = None
         """Why it may not be asked any more."""
+        self._silence = Silence(state.silent_since)
         self._store = store
         self._charter = charter
         self._app = app
@@ -171,6 +173,7 @@ class AppDesk:
             await self._breathe()
             again = await worker.ask(self._caller, tokens, known, still)
             asked = asked if again.unsent else again
+        self._silence.hear(asked.heard, known)
         await self._note_usage(asked.usage)
         await self._weigh(worker, asked)
         return asked.heard
@@ -304,6 +307,7 @@ class AppDesk:
                 facts["usage_percent"], facts["usage_at"] = percent, now
         if self._failures != self._failures_noted:
             facts["failures"] = self._failures
+        facts |= self._silence.change(self.trouble, self._clock())
         if facts:
             await self._store.apps.note(self.id, **facts)
 

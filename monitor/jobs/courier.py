@@ -95,13 +95,19 @@ class Courier:
         await self._send_all(delivered, progress)
         return delivered
 
-    async def deliver_due(self) -> Delivered:
-        """One pass over what is due; owed looks are left to the checker."""
+    async def deliver_due(
+        self, progress: Callable[[int], None] | None = None
+    ) -> Delivered:
+        """One pass over what is due; owed looks are left to the checker.
+
+        Args:
+            progress: Told how many letters were tried so far.
+        """
         passed = await self._seal(hurried=False)
         delivered = Delivered(sealed=passed.sealed, dropped=passed.dropped)
         until, _ = await channel_pause(self._store.database)
         if until is None or until <= self._clock():
-            await self._send_all(delivered, None, probe=until is not None)
+            await self._send_all(delivered, progress, probe=until is not None)
         return delivered
 
     async def _seal(self, *, hurried: bool) -> Pass:

@@ -18,6 +18,7 @@ from monitor.errors import ConfigurationError, UnavailableError
 from monitor.store import sqlite
 from monitor.store.apps import Apps
 from monitor.store.claims import Claims
+from monitor.store.digest import Digests
 from monitor.store.hand import Hand
 from monitor.store.inventory import Inventory
 from monitor.store.ledger import Ledger
@@ -26,6 +27,7 @@ from monitor.store.postgres import open_postgres
 from monitor.store.records import Records
 from monitor.store.reports import Reports
 from monitor.store.seal import Keyring
+from monitor.store.signs import Vitals
 from monitor.store.transactions import POSTGRESQL, Database, take_turns
 
 HEAD: Final = "0003"
@@ -45,6 +47,8 @@ class Store:
     ledger: Ledger
     reports: Reports
     hand: Hand
+    vitals: Vitals
+    digests: Digests
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -74,6 +78,8 @@ async def connect(url: str, keyring: Keyring) -> AsyncIterator[Store]:
             Ledger(database),
             Reports(database),
             Hand(database),
+            Vitals(database),
+            Digests(database),
         )
     finally:
         await database.close()
