@@ -109,14 +109,18 @@ class Digests:
         reports = Reports(self._database)
         counts = await reports.counts(now)
         total, checked, unknown, never, _, oldest, *_ = counts["coverage"]
+        overdue = await reports.overdue(now - LATE_AFTER, [])
         silences = await reports.silences(now)
+        matters = await reports.open_matters()
+        # A connection of our own only now: who holds one and waits for another may
+        # wait for ever.
         async with self._database.read() as connection:
             return Digest(
                 total=total,
                 checked=checked,
                 unknown=unknown,
                 never=never,
-                overdue=await reports.overdue(now - LATE_AFTER, []),
+                overdue=overdue,
                 warning=counts["severity"].get(Severity.WARNING, 0),
                 critical=counts["severity"].get(Severity.CRITICAL, 0),
                 oldest_verified_at=oldest,
@@ -135,10 +139,7 @@ class Digests:
                 waiting=await _waiting(connection),
                 refused=await _refused(connection, since),
                 matters=_listed(
-                    [
-                        Line(row["subject"], "", row["opened_at"])
-                        for row in await reports.open_matters()
-                    ]
+                    [Line(row["subject"], "", row["opened_at"]) for row in matters]
                 ),
             )
 

@@ -174,9 +174,7 @@ async def test_a_report_lists_what_nobody_else_hears_of(store: Store) -> None:
     second = await dead(store, "north")
     spoken = Incident(NOW, reminders=3, settled_at=second, notices=4)
     await execute(store, "UPDATE incidents SET state = :s", s=encode(spoken))
-    await store.hand.silence(
-        await store.claims.rows_of(["south"]), second + DAY, "ops", "planned", second
-    )
+    await store.hand.silence(["south"], second + DAY, "ops", "planned", second)
     ailing = [Ailment(Organ.SMTP, "letters are due", NOW)]
     digest = await store.digests.read(second, NOW - DAY, ailing)
     assert (digest.total, digest.checked, digest.never) == (3, 2, 1)
