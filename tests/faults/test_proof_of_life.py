@@ -227,14 +227,20 @@ class Blind(Caretaker):
         return []
 
 
-@pytest.mark.parametrize(
-    "kind", [Scheduler, Graph, Smtp, Clock], ids=lambda kind: kind.organ
-)
+class Hasty(Blind):
+    """Another one: it pings before it has looked."""
+
+    async def tick(self) -> None:
+        self._ping(self._clock())
+        await super().tick()
+
+
+@pytest.mark.parametrize("kind", FAULTS, ids=lambda kind: kind.organ)
 async def test_a_caretaker_that_sees_nothing_is_found_out(
     daemon: Make, kind: type[Fault]
 ) -> None:
     with pytest.raises(AssertionError, match=f"after {kind.organ} broke"):
-        await watched(await daemon(Blind), kind())
+        await watched(await daemon(Hasty), kind())
 
 
 # --- what must not stop it, and what must
