@@ -16,11 +16,13 @@ import structlog
 from monitor.config import Settings
 from monitor.core.delivery import Hours
 from monitor.core.hold import Brake
+from monitor.core.report import Rota
 from monitor.errors import ConfigurationError
 from monitor.jobs import App, Charter, Checker, ClockGuard, Courier, Watch
 from monitor.log import configure
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
+from monitor.notify.heartbeat import Heartbeat
 from monitor.notify.server import Server, Tls
 from monitor.probe.meta import MetaProbe
 from monitor.store import Store, connect
@@ -94,7 +96,7 @@ def keyring_of(settings: Settings) -> Keyring:
 
 def charter_of(settings: Settings) -> Charter:
     """The operator's wishes as the jobs read them."""
-    hours = settings.mail.hours
+    hours, report = settings.mail.hours, settings.operator.report
     apps = {
         app.id: App(
             app.id,
@@ -122,6 +124,12 @@ def charter_of(settings: Settings) -> Charter:
         hours=None if hours is None else Hours(hours.days, hours.start, hours.end),
         brake=brake,
         lease=settings.schedule.lease,
+        tick=settings.schedule.tick,
+        report=None
+        if report is None
+        else Rota(report.at.time, report.at.weekday, report.timezone.key),
+        keep_checks=settings.retention.checks,
+        keep_outbox=settings.retention.outbox,
         batch_size=settings.graph.batch_size,
         workers=settings.graph.workers,
     )
@@ -143,6 +151,12 @@ def composer_of(settings: Settings) -> Composer:
     if faults:
         raise ConfigurationError(*faults)
     return composer
+
+
+def heartbeat_of(settings: Settings) -> Heartbeat | None:
+    """The watchman outside, if there is one."""
+    url = settings.operator.heartbeat_url
+    return None if url is None else Heartbeat(url.get_secret_value())
 
 
 def server_of(settings: Settings) -> Server:

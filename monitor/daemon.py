@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -16,18 +16,18 @@ from monitor.app import (
     check_settings,
     clock,
     configure_log,
+    heartbeat_of,
     open_house,
     open_store,
 )
 from monitor.config import Settings
 from monitor.errors import ConfigurationError, OperatorError, UnavailableError
 from monitor.jobs import Tally
+from monitor.jobs.caretaker import Caretaker
 from monitor.presence import Presence
 from monitor.store.database import only_daemon
 from monitor.systemd import manager
 
-_TIDY_EVERY: Final = timedelta(hours=1)
-_PULSE_KEPT: Final = timedelta(days=1)
 _OUT_OF_STEP: Final = 2.0
 """Seconds by which the wall clock may run apart from the steady one between ticks."""
 _DRAIN: Final = timedelta(seconds=25)
@@ -130,15 +130,24 @@ class Daemon:
         house.guard.require()
         if reloaded and await _believed(house):
             await _apply(house)
+        caretaker = Caretaker(
+            house.store,
+            house.charter,
+            clock,
+            instance=self._instance,
+            heartbeat=heartbeat_of(self._settings),
+            doubted_since=lambda: house.guard.doubted_since,
+        )
+        self._presence.heed(caretaker.ailments)
         jobs: dict[str, Callable[[], Awaitable[object]]] = {
-            "check": partial(_check, house, self._presence.progress("check")),
+            "check": partial(_check, house, self._noting(caretaker, "check")),
             "deliver": partial(
-                house.courier.deliver_due, self._presence.progress("deliver")
+                house.courier.deliver_due, self._noting(caretaker, "deliver")
             ),
-            "care": _Care(house, self._instance).tick,
+            "care": caretaker.tick,
         }
         tasks = [
-            asyncio.create_task(self._repeat(name, job, wakers[name]))
+            asyncio.create_task(self._repeat(name, job, wakers[name], caretaker))
             for name, job in jobs.items()
         ]
         try:
@@ -156,11 +165,26 @@ class Daemon:
             if late:
                 log.warning("daemon.hurried", tasks=len(late))
                 await asyncio.wait(late)
+            await caretaker.close()
             for task in done:
                 task.result()
 
+    def _noting(self, caretaker: Caretaker, job: str) -> Callable[[int], None]:
+        """A long pass shows that it gets something done."""
+        progress = self._presence.progress(job)
+
+        def note(done: int) -> None:
+            progress(done)
+            caretaker.note(job)
+
+        return note
+
     async def _repeat(
-        self, name: str, job: Callable[[], Awaitable[object]], waker: asyncio.Event
+        self,
+        name: str,
+        job: Callable[[], Awaitable[object]],
+        waker: asyncio.Event,
+        caretaker: Caretaker,
     ) -> None:
         """Do a job at every tick; its failure costs a tick, never the daemon."""
         while not self._turn.is_set():
@@ -171,6 +195,7 @@ class Daemon:
             self._presence.began(name)
             try:
                 self._presence.done(name, await job())
+                caretaker.note(name)
             except UnavailableError as error:
                 self._presence.failed(name)
                 log.error("job.failed", job=name, reason=str(error))
@@ -244,29 +269,6 @@ async def _apply(house: House) -> None:
         log.error("job.failed", job="policy", reason=str(error))
     else:
         log.info("policy.applied", notices=judged)
-
-
-class _Care:
-    """Looks after the house: a sign of life at every tick, tidying once an hour."""
-
-    def __init__(self, house: House, instance: str) -> None:
-        self._house = house
-        self._instance = instance
-        self._tidied_at: datetime | None = None
-
-    async def tick(self) -> None:
-        """Give a sign of life, and now and then forget what is old enough."""
-        now = clock()
-        store, retention = self._house.store, self._house.settings.retention
-        await store.reports.beat(now, self._instance)
-        if self._tidied_at is not None and now - self._tidied_at < _TIDY_EVERY:
-            return
-        if not self._house.guard.watch.trusted():
-            return  # what is old is told by the clock
-        self._tidied_at = now
-        await store.ledger.prune(now)
-        await store.reports.forget_pulses(now - _PULSE_KEPT)
-        await store.reports.prune(now - retention.checks, now - retention.outbox)
 
 
 def instance_name() -> str:

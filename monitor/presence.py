@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
@@ -19,16 +19,20 @@ from monitor.store.gauges import Gauges, Snapshot
 from monitor.systemd import Manager
 from monitor.web.kept import Kept
 from monitor.web.metrics import Counts, View, exposition
-from monitor.web.pages import Sick, pages
+from monitor.web.pages import pages
 from monitor.web.serve import Door
 
 _PROBE: Final = timedelta(seconds=2)
 """Within so long the database takes a small write, or readiness is gone."""
 _SCRAPE: Final = timedelta(seconds=5)
-_OURS: Final = (Organ.SCHEDULER, Organ.DATABASE)
-"""The organs we look at ourselves."""
+_READY: Final = (Organ.SCHEDULER, Organ.DATABASE, Organ.CLOCK)
+"""The organs without which this daemon is not ready."""
 
 log = structlog.stdlib.get_logger("monitor")
+
+
+def _nothing() -> Sequence[Ailment]:
+    return ()
 
 
 class Presence:
@@ -43,6 +47,7 @@ class Presence:
         self._door: Door | None = None
         self._place: Listen | None = None
         self._face: _Face | None = None
+        self._ailing: Callable[[], Sequence[Ailment]] = _nothing
 
     @asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
@@ -80,23 +85,21 @@ class Presence:
     # --- the house behind it
 
     @asynccontextmanager
-    async def of(
-        self, house: House, *jobs: str, sick: Sick | None = None
-    ) -> AsyncIterator[None]:
+    async def of(self, house: House, *jobs: str) -> AsyncIterator[None]:
         """Show this house while the block lasts.
 
         Args:
             house: Whose database is looked at.
             jobs: What works in it: each tells when it begins and how it ended.
-            sick: Who knows what ails it; else it is told by its jobs alone.
         """
         self._signs.expect(*jobs)
-        self._face = face = _Face(house, self._signs, sick)
+        self._face = face = _Face(house, self._signs)
         self._manager.ready(f"watches the tokens of {len(house.charter.apps)} apps")
         try:
             yield
         finally:
             self._face = None
+            self._ailing = _nothing
             self._signs.expect()
             await face.close()
 
@@ -142,19 +145,34 @@ class Presence:
 
     # --- what others ask
 
+    def heed(self, ailing: Callable[[], Sequence[Ailment]]) -> None:
+        """Ask the caretaker of this house what ails it."""
+        self._ailing = ailing
+
     async def sick(self) -> Sequence[Ailment]:
-        """What does not do its work at this moment."""
+        """What keeps the daemon from working: database, fresh sweeps, the clock.
+
+        Meta or the mail server in trouble is for metrics and letters: nobody would do
+        better by sending this replica away.
+        """
         if self._face is None:
             return [Ailment(Organ.SCHEDULER, "takes up its configuration")]
-        return await self._face.sick()
+        return self._with(await self._face.sick(), _READY)
+
+    def _with(
+        self, found: Sequence[Ailment], organs: Collection[Organ]
+    ) -> list[Ailment]:
+        known = {ailment.organ for ailment in found}
+        more = (each for each in self._ailing() if each.organ in organs)
+        return [*found, *(each for each in more if each.organ not in known)]
 
     async def _metrics(self) -> bytes:
         face = self._face
-        ailments = await self.sick()
+        ailments = self._with(await self.sick(), tuple(Organ))
         view = View(
             now=clock(),
             version=__version__,
-            organs=_OURS if face is None else face.organs,
+            organs=tuple(Organ),
             sick={ailment.organ for ailment in ailments},
             hourly={} if face is None else face.hourly,
             ages=self._signs.ages,
@@ -189,7 +207,7 @@ class Presence:
 class _Face:
     """What is asked of one house."""
 
-    def __init__(self, house: House, signs: Signs, sick: Sick | None) -> None:
+    def __init__(self, house: House, signs: Signs) -> None:
         gauges = Gauges(house.store.database)
 
         async def touch() -> bool:
@@ -204,8 +222,6 @@ class _Face:
         }
         self._tick = house.settings.schedule.tick
         self._signs = signs
-        self._sick = sick or self.jobs_sick
-        self.organs = _OURS if sick is None else tuple(Organ)
         self._touch = Kept(touch, keep=_PROBE, patience=_PROBE)
         self.snapshot = Kept(count, keep=_SCRAPE, patience=_SCRAPE, costly=True)
 
@@ -220,13 +236,7 @@ class _Face:
             found.append(
                 Ailment(Organ.DATABASE, f"took no write within {seconds:.0f} seconds")
             )
-        known = {ailment.organ for ailment in found}
-        found += [each for each in await self._sick() if each.organ not in known]
-        return found
-
-    async def jobs_sick(self) -> Sequence[Ailment]:
-        """The jobs that get nothing done."""
-        return [
+        found += [
             Ailment(
                 Organ.SCHEDULER,
                 f"the job {job} got nothing done",
@@ -234,6 +244,7 @@ class _Face:
             )
             for job, age in self._signs.fruitless(self._tick).items()
         ]
+        return found
 
     async def close(self) -> None:
         await self._touch.close()

@@ -144,10 +144,17 @@ async def test_jobs_that_get_nothing_done_are_an_ailment(
         assert await presence.sick() == []
 
 
-async def test_who_knows_what_ails_the_house_is_asked(house: House) -> None:
-    async def sick() -> list[Ailment]:
-        return [Ailment(Organ.SMTP, "the mail server fails")]
-
+async def test_the_caretaker_says_what_else_ails_the_house(house: House) -> None:
     presence = Presence(Manager())
-    async with presence.of(house, *JOBS, sick=sick):
-        assert [each.organ for each in await presence.sick()] == [Organ.SMTP]
+    found = [
+        Ailment(Organ.SMTP, "the mail server fails"),
+        Ailment(Organ.CLOCK, "nobody vouches for the clock"),
+    ]
+    async with presence.of(house, *JOBS):
+        presence.heed(lambda: found)
+        ready = [each.organ for each in await presence.sick()]
+        assert ready == [Organ.CLOCK], "this replica can do nothing about a mail server"
+        shown = (await presence._metrics()).decode()
+        assert 'token_monitor_ready{organ="smtp"} 0.0' in shown
+        assert 'token_monitor_ready{organ="graph"} 1.0' in shown
+    assert [each.organ for each in await presence.sick()] == [Organ.SCHEDULER]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from monitor.cli.letters import letters_ail
 from monitor.cli.quotas import NO_DEMAND, quota_of, quota_words
 from monitor.cli.shared import (
     counted,
@@ -125,6 +126,7 @@ async def _status(
     state["ailments"] = [
         *_ailments(settings, state, beat_at, late, now),
         *(f"app {app_id} could not be asked for an hour or more" for app_id in blind),
+        *await letters_ail(store, settings.operator.email, now),
     ]
     return state
 

@@ -256,7 +256,7 @@ def _outlived(entry: Pending) -> Drop | None:
         return Drop.SUPERSEDED
     if entry.item.reason is Reason.RESOLVED:
         return None if entry.true_now else Drop.SUPERSEDED
-    if entry.closed:
+    if entry.closed and entry.item.reason is not Reason.REPORT:
         return Drop.CLOSED
     return None if entry.recipient else Drop.NOT_RECIPIENT
 

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     REMINDER = "reminder"
     ESCALATED = "escalated"
     RESOLVED = "resolved"
+    REPORT = "report"
+    """No incident of anybody: the operator's regular report is due."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class Code(StrEnum):
     HELD = "held"
     PACED = "paced"
     CLOCK_DOUBTED = "clock_doubted"
+    BLIND = "blind"
 
 
 class Cause(StrEnum):

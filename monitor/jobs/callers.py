@@ -2,11 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Final, Self
+from typing import Final
 
 import structlog
 
@@ -16,6 +15,7 @@ from monitor.core.schedule import backoff
 from monitor.core.tokens import Cause, Code, Inconclusive
 from monitor.jobs.charter import App, Charter
 from monitor.jobs.planning import advance_matter, plan_matter
+from monitor.jobs.silence import Silence
 from monitor.jobs.watch import Watch
 from monitor.probe.heard import Heard
 from monitor.probe.meta import Asked, Caller, MetaWorker
@@ -60,6 +60,7 @@ class AppDesk:
         """Whether any call about tokens told something."""
         self.trouble: Inconclusive | None = None
         """Why it may not be asked any more."""
+        self._silence = Silence(state.silent_since)
         self._store = store
         self._charter = charter
         self._app = app
@@ -181,6 +182,7 @@ class AppDesk:
             again = await worker.ask(self._caller, tokens, known, still)
             asked = asked if again.unsent else again
         if self._timely(asked.usage, sent):
+            self._silence.hear(asked.heard, known)
             await self._note_usage(asked.usage)
             await self._weigh(worker, asked)
         return asked.heard
@@ -319,6 +321,7 @@ class AppDesk:
                 facts["usage_percent"], facts["usage_at"] = percent, now
         if self._failures != self._failures_noted:
             facts["failures"] = self._failures
+        facts |= self._silence.change(self.trouble, self._clock())
         if facts:
             await self._store.apps.note(self.id, **facts)
 
@@ -326,69 +329,6 @@ class AppDesk:
         """Whether the same once more would be a transaction a sweep for nothing."""
         at = self._usage_noted_at
         return at is not None and timedelta() <= now - at < _USAGE_NOTED_EVERY
-
-
-class Desks:
-    """The desks of all apps that may be asked."""
-
-    def __init__(self, desks: dict[str, AppDesk]) -> None:
-        self._desks = desks
-
-    @classmethod
-    async def opened(
-        cls,
-        store: Store,
-        charter: Charter,
-        clock: Callable[[], datetime],
-        app_ids: Collection[str],
-        *,
-        forced: bool,
-        watch: Watch | None = None,
-    ) -> Self:
-        """Open a desk for each app; a resting one stays closed unless forced."""
-        states = await store.apps.states(app_ids)
-        now = clock()
-        desks = {}
-        for app_id in app_ids:
-            state = states[app_id]
-            paused = state.paused_until
-            if not forced and paused is not None and paused > now:
-                continue
-            # Whoever runs a check by hand wants to know: the caller is proved anew.
-            if forced:
-                state = replace(state, proved_at=None)
-            app = charter.apps[app_id]
-            desks[app_id] = AppDesk(store, charter, app, state, clock, watch)
-        return cls(desks)
-
-    def __contains__(self, app_id: str) -> bool:
-        """Whether the app has a desk."""
-        return app_id in self._desks
-
-    def of(self, app_id: str) -> AppDesk:
-        """The desk of an app that was open when its tokens were claimed."""
-        return self._desks[app_id]
-
-    def open_ids(self) -> list[str]:
-        """The apps that may be asked now."""
-        return [desk.id for desk in self._desks.values() if desk.open]
-
-    def touched(self) -> Iterator[str]:
-        """The apps that were asked anything."""
-        return (desk.id for desk in self._desks.values() if desk.touched)
-
-    def unasked(self) -> dict[str, Cause]:
-        """The apps that were called and told nothing about any token, and why."""
-        return {
-            desk.id: desk.trouble.cause if desk.trouble else Cause.UNKNOWN
-            for desk in self._desks.values()
-            if desk.touched and not desk.answered
-        }
-
-    async def close(self) -> None:
-        """Remember what the sweep taught."""
-        for desk in self._desks.values():
-            await desk.close()
 
 
 def _graph_code(detail: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from monitor.core.delivery import Hours
 from monitor.core.hold import Brake
 from monitor.core.observation import Observation
 from monitor.core.policy import Rule, rule_for
+from monitor.core.report import Rota
 from monitor.core.tokens import Expected
 
 
@@ -44,6 +45,11 @@ class Charter:
     hours: Hours | None = None
     brake: Brake = field(default_factory=Brake)
     lease: timedelta = timedelta(minutes=5)
+    tick: timedelta = timedelta(seconds=10)
+    report: Rota | None = None
+    """When the operator's report is due; `None`: never."""
+    keep_checks: timedelta = timedelta(days=90)
+    keep_outbox: timedelta = timedelta(days=400)
     batch_size: int = 50
     workers: int = 8
     breath: timedelta = timedelta(seconds=0.5)

@@ -11,9 +11,10 @@ import structlog
 from monitor.core.tokens import Cause, Inconclusive
 from monitor.errors import UnavailableError
 from monitor.jobs.batches import JUDGED, batches_of, readable, room_of, said_again
-from monitor.jobs.callers import AppDesk, Desks
+from monitor.jobs.callers import AppDesk
 from monitor.jobs.charter import Charter
 from monitor.jobs.court import Court
+from monitor.jobs.desks import Desks
 from monitor.jobs.mismatch import tell_mismatch
 from monitor.jobs.patience import patiently
 from monitor.jobs.supply import CHUNK, Batch, Due, Every, Named, Pause, Supply

@@ -104,7 +104,11 @@ class Courier:
     async def deliver_due(
         self, progress: Callable[[int], None] | None = None
     ) -> Delivered:
-        """One pass over what is due; owed looks are left to the checker."""
+        """One pass over what is due; owed looks are left to the checker.
+
+        Args:
+            progress: Told how many letters were tried so far.
+        """
         passed = await self._seal(hurried=False, progress=progress)
         delivered = Delivered(sealed=passed.sealed, dropped=passed.dropped)
         until, _ = await channel_pause(self._store.database)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from monitor.jobs.callers import Desks
+from monitor.jobs.desks import Desks
 from monitor.store.claims import Claim, Claims, Taken
 
 _STEP: Final = timedelta(seconds=1)

@@ -11,6 +11,7 @@ from monitor.core.incident import Reason
 from monitor.errors import ConfigurationError
 from monitor.notify import headers
 from monitor.notify.blocks import as_data, as_text, parse, unmarked
+from monitor.notify.digest import digest_facts
 from monitor.notify.facts import (
     Data,
     grouped,
@@ -161,6 +162,8 @@ class Composer:
         tag = chain[0] if book.language in chain[:-1] else book.language
         locale, zone = babel_locale(tag), zone_named(letter.timezone)
         calendar = Calendar(book.words, locale, zone, now)
+        if letter.items[0].reason is Reason.REPORT:
+            return self._report(shelf, book, letter, calendar)
         told = [item for item in letter.items if item.reason is not Reason.RESOLVED]
         healed = [item for item in letter.items if item.reason is Reason.RESOLVED]
         frame = _frame(letter, told)
@@ -183,6 +186,17 @@ class Composer:
         }
         blocks = parse(book.render(frame, "body", about))
         subject = self._subject(book, frame, about, items[0], calendar)
+        page = {"language": book.language, "title": subject, "blocks": as_data(blocks)}
+        return _Draft(subject, as_text(blocks), shelf.dress(page))
+
+    def _report(
+        self, shelf: Shelf, book: Book, letter: Letter, calendar: Calendar
+    ) -> _Draft:
+        about = letter_facts(letter, book.language, self._contact)
+        about |= digest_facts(letter.items[0], calendar)
+        blocks = parse(book.render("report.txt", "body", about))
+        words = unmarked(book.render("report.txt", "subject", about))
+        subject = shorten(f"[{about['product']}] {words}", LONGEST_SUBJECT)
         page = {"language": book.language, "title": subject, "blocks": as_data(blocks)}
         return _Draft(subject, as_text(blocks), shelf.dress(page))
 

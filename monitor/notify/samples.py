@@ -10,6 +10,7 @@ from monitor.core.delivery import Item, Letter, Role
 from monitor.core.incident import Reason
 from monitor.core.tokens import KINDS, PAGE, SYSTEM_USER, USER, Code
 from monitor.core.verdict import MEANINGS, Audience, Finding
+from monitor.notify.sample_reports import full_report, quiet_report
 
 _NOW: Final = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 _LINK: Final = "https://app.acme.example/connect/facebook?token="
@@ -52,6 +53,17 @@ _FACTS: Final = {
         "wall": "2036-11-21 08:00:00 UTC",
         "graph": "2026-11-23 08:00:00 UTC",
     },
+    Code.BLIND: {
+        "organ": "graph",
+        "what": "Meta says nothing conclusive about any token of Acme Publisher",
+        "since": "23 Nov 2026, 07:00 UTC",
+    },
+}
+_ORGANS: Final = {
+    "scheduler": "the checker gets nothing done",
+    "database": "the database could not be used, and works again",
+    "smtp": "the way to the mail server fails (connect: no reply)",
+    "clock": "the clock of this machine is not believed, so nothing is asked",
 }
 _ABOUT: Final = {
     Code.CALLER_REJECTED: "app:1234567890",
@@ -60,6 +72,7 @@ _ABOUT: Final = {
     Code.HELD: "hold:H-19c2",
     Code.PACED: "pace",
     Code.CLOCK_DOUBTED: "clock",
+    Code.BLIND: "coverage:graph",
 }
 """The subjects of matters that are no token's."""
 
@@ -163,6 +176,13 @@ def sample_letters() -> Iterator[tuple[str, Letter]]:
             role=Role.OPERATOR,
         ),
     )
+    blind = sample_item(Code.BLIND)
+    for organ, what in _ORGANS.items():
+        facts = {**blind.facts, "organ": organ, "what": what}
+        item = replace(blind, subject=f"coverage:{organ}", facts=facts)
+        yield f"blind.opened.{organ}", sample_letter(item, role=Role.OPERATOR)
+    for name, report in (("full", full_report), ("quiet", quiet_report)):
+        yield f"report.{name}", sample_letter(report(_NOW), role=Role.OPERATOR)
     bare = replace(sample_item(Code.EXPIRING), reauthorize_url=None, used_for=None)
     yield "expiring.opened.bare", sample_letter(replace(bare, name=None, kind=None))
 
@@ -201,7 +221,7 @@ def sample_probes() -> Iterator[Letter]:
             yield sample_letter(item, role=Role.OPERATOR)
             yield replace(sample_letter(bare, role=Role.ESCALATION), name=None)
     for code in (Code.EXPIRING, Code.PASSWORD_CHANGED, Code.MALFORMED):
-        for reason in Reason:
+        for reason in (each for each in Reason if each is not Reason.REPORT):
             for role in Role:
                 yield sample_letter(sample_item(code, PAGE, reason), role=role)
     yield from (letter for _, letter in sample_letters())

@@ -27,6 +27,8 @@ class AppState:
     """When Meta last vouched for our credentials."""
     rejected_at: datetime | None = None
     """Since when Meta refuses them."""
+    silent_since: datetime | None = None
+    """Since when asking brought nothing conclusive about any token."""
     paused_until: datetime | None = None
     pause_cause: str | None = None
     failures: int = 0

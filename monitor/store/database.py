@@ -18,6 +18,7 @@ from monitor.errors import ConfigurationError, UnavailableError
 from monitor.store import sqlite
 from monitor.store.apps import Apps
 from monitor.store.claims import Claims
+from monitor.store.digest import Digests
 from monitor.store.hand import Hand
 from monitor.store.holds import Holds
 from monitor.store.inventory import Inventory
@@ -27,6 +28,7 @@ from monitor.store.postgres import open_postgres
 from monitor.store.records import Records
 from monitor.store.reports import Reports
 from monitor.store.seal import Keyring
+from monitor.store.signs import Vitals
 from monitor.store.transactions import POSTGRESQL, Database, take_turns
 
 HEAD: Final = "0003"
@@ -47,6 +49,8 @@ class Store:
     reports: Reports
     hand: Hand
     holds: Holds
+    vitals: Vitals
+    digests: Digests
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -77,6 +81,8 @@ async def connect(url: str, keyring: Keyring) -> AsyncIterator[Store]:
             Reports(database),
             Hand(database),
             Holds(database),
+            Vitals(database),
+            Digests(database),
         )
     finally:
         await database.close()

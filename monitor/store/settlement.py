@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, case, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import (
@@ -166,10 +166,14 @@ async def _note_channel(
 ) -> None:
     if attempt.outcome is Outcome.CHANNEL:
         reply = f"{attempt.phase}: {attempt.reply or 'no reply'}"
-        values = {"at": now, "until": now + CHANNEL_PAUSE, "value": reply}
-        note = insert_on(marks, connection).values(name=CHANNEL, **values)
+        values = {"until": now + CHANNEL_PAUSE, "value": reply}
+        note = insert_on(marks, connection).values(name=CHANNEL, at=now, **values)
+        # `at` says since when it fails: later failures leave it.
+        since = case((marks.c.until.is_(None), note.excluded.at), else_=marks.c.at)
         await connection.execute(
-            note.on_conflict_do_update(index_elements=["name"], set_=values)
+            note.on_conflict_do_update(
+                index_elements=["name"], set_={"at": since, **values}
+            )
         )
     else:
         await connection.execute(

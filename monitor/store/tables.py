@@ -83,6 +83,7 @@ apps = Table(
     Column("id", Text, primary_key=True),
     Column("proved_at", UtcDateTime),
     Column("rejected_at", UtcDateTime),
+    Column("silent_since", UtcDateTime),
     Column("paused_until", UtcDateTime),
     Column("pause_cause", Text),
     Column("failures", Integer, nullable=False, server_default="0"),

@@ -79,7 +79,8 @@ def subject_names_product_and_object(
     if not composed.subject.startswith(f"[{product}] "):
         yield "the product is not first"
     item = letter.items[0]
-    facts = (item.facts.get("recipient"), item.facts.get("letter"))
+    names = ("recipient", "letter", "organ", "period")
+    facts = (item.facts.get(name) for name in names)
     known_by = {item.name, item.token_id, *facts} - {None}
     known_by = known_by or {item.app_name, item.subject}
     if not any(name and name in composed.subject for name in known_by):

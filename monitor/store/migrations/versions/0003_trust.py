@@ -69,3 +69,4 @@ def upgrade() -> None:
         sqlite_where=sa.text("ended_at IS NULL"),
         postgresql_where=sa.text("ended_at IS NULL"),
     )
+    op.add_column("apps", sa.Column("silent_since", UtcDateTime(), nullable=True))
