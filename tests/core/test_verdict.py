@@ -532,12 +532,18 @@ MEANT = {
     Code.APP_MISMATCH: (CRITICAL, OPERATOR, "dated"),
     Code.UNDELIVERABLE: (CRITICAL, OPERATOR, "dated"),
     Code.CLOCK_DOUBTED: (CRITICAL, OPERATOR, "dated"),
+    Code.HELD: (CRITICAL, OPERATOR, "dated"),
+    Code.PACED: (WARNING, OPERATOR, "dated"),
+    Code.BLIND: (CRITICAL, OPERATOR, "dated"),
 }
 NO_TOKENS_FAULT = {
     Code.CALLER_REJECTED,
     Code.APP_MISMATCH,
     Code.UNDELIVERABLE,
     Code.CLOCK_DOUBTED,
+    Code.HELD,
+    Code.PACED,
+    Code.BLIND,
 }
 
 
