@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from monitor.sandbox.mailbox import Mailbox
-from tests.faults.strace import none_here, why_not
+from tests.faults.strace import needed
 from tests.whole.tools import mailbox
 
 _FIGURES: Final = pytest.StashKey[list[str]]()
@@ -31,8 +31,7 @@ def url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def strace(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whoever asks for it can look at system calls, or is skipped."""
-    if why := why_not(tmp_path_factory.getbasetemp()):
-        none_here(why)
+    needed(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

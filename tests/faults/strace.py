@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -17,21 +16,23 @@ from tests.whole.tools import until
 
 
 @contextmanager
-def watched(child: Child, call: str, *inject: str, threads: bool) -> Iterator[Path]:
+def watched(child: Child, call: str, *inject: str) -> Iterator[Path]:
     """Let a held child go on under strace; the calls it makes are in the file.
 
     strace counts for each thread by itself. SQLite's commits are made by one thread,
-    that of the only connection that writes, and letters leave by the main thread.
+    that of the only connection that writes, and letters leave by the main thread: of
+    `sendto` only that one's are looked at, for others wake it by theirs.
 
     Args:
         child: Born held.
         call: The system call to look at.
         inject: What happens to it, in strace's words, such as `signal=KILL:when=3`.
-        threads: Look at every thread, not at the main one alone.
     """
     trace = child.log.with_suffix(f".{call}")
-    options = ["-f"] if threads else []
+    options = [] if call == "sendto" else ["-f"]
     options += [f"-e trace={call}", *(f"-e inject={call}:{each}" for each in inject)]
+    # Who has not stopped yet would do so after our SIGCONT, and stay so.
+    until(lambda: _state(child.pid) == "T", "the held child has stopped")
     process = _attach(child.pid, trace, " ".join(options).split())
     try:
         child.send(signal.SIGCONT)
@@ -50,6 +51,12 @@ def calls(trace: Path) -> int:
             thread = head.split()[0] if " " in head else ""
             counts[thread] = counts.get(thread, 0) + 1
     return max(counts.values(), default=0)
+
+
+def _state(pid: int) -> str:
+    """As in proc(5): the letter after the name, which may hold anything."""
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    return stat.rpartition(")")[2].split()[0]
 
 
 def _attach(pid: int, trace: Path, options: list[str]) -> subprocess.Popen[bytes]:
@@ -72,9 +79,10 @@ def _attach(pid: int, trace: Path, options: list[str]) -> subprocess.Popen[bytes
 
 @cache
 def why_not(folder: Path) -> str | None:
-    """Why strace cannot be used here; `None` if it can."""
-    if shutil.which("strace") is None:
-        return "strace is not installed"
+    """Why strace, which is installed, cannot be used here; `None` if it can.
+
+    A container may forbid to trace another process, even to root.
+    """
     with subprocess.Popen(
         ["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as victim:
@@ -95,8 +103,11 @@ def why_not(folder: Path) -> str | None:
     return None
 
 
-def none_here(why: str) -> NoReturn:
-    """Skip; or fail, where silence would pass for success."""
-    if os.environ.get("REQUIRE_FAULT_TOOLS") == "1":
-        pytest.fail(f"{why}, and it is required here")
-    pytest.skip(why)
+def needed(folder: Path) -> None:
+    """Skip where strace cannot be used; fail where it was promised and is not there."""
+    if shutil.which("strace") is None:
+        if os.environ.get("REQUIRE_FAULT_TOOLS") == "1":
+            pytest.fail("strace is not installed, and it is required here")
+        pytest.skip("strace is not installed")
+    if why := why_not(folder):
+        pytest.skip(why)
