@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix lock mails docs bench clean
+.PHONY: help demo test soak check fix lock mails docs bench clean
 
 help: ## what you can make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: $(VENV)/.dev ## every test
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report --fail-under=90
 	@$(BIN)/coverage report --include='monitor/core/*' --fail-under=100
+
+soak: $(VENV)/.dev ## kills, full disks and replicas at their whole length; an hour
+	@SOAK=1 $(BIN)/python -m pytest tests/faults tests/whole/test_replicas.py
 
 check: $(VENV)/.dev ## lint, format, types, import contracts, Dockerfile
 	@$(BIN)/ruff check .

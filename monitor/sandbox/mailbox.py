@@ -92,6 +92,11 @@ class Mailbox:
         """How many connections were made so far."""
         return self._desk.connections
 
+    @property
+    def sessions(self) -> int:
+        """How many connections are open now."""
+        return len(self._desk.open)
+
     async def arrived(self, count: int) -> list[Received]:
         """Wait until so many letters are here; put a timeout around it."""
         async with self._desk.news:

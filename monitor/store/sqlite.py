@@ -45,9 +45,10 @@ def open_sqlite(parsed: URL) -> Database:
             f"{path}: the database cannot be made: {error}"
         ) from None
     target = parsed.set(drivername="sqlite+aiosqlite")
-    writer = _engine(target, "BEGIN IMMEDIATE", pool_size=1)
+    writer = _engine(target, path, "BEGIN IMMEDIATE", pool_size=1)
     reader = _engine(
         target,
+        path,
         "BEGIN",
         pool_size=4,
         extra=("PRAGMA query_only=ON", "PRAGMA cache_size=-500"),
@@ -91,7 +92,7 @@ def path_of(parsed: URL) -> Path:
 
 
 def _engine(
-    url: URL, begin: str, *, pool_size: int, extra: tuple[str, ...] = ()
+    url: URL, path: Path, begin: str, *, pool_size: int, extra: tuple[str, ...] = ()
 ) -> AsyncEngine:
     engine = create_async_engine(
         url,
@@ -101,12 +102,18 @@ def _engine(
         # SQLAlchemy prints bound parameters in its errors otherwise.
         hide_parameters=True,
     )
-    _listen(engine.sync_engine, begin, (*_PRAGMAS, *extra))
+    _listen(engine.sync_engine, path, begin, (*_PRAGMAS, *extra))
     return engine
 
 
-def _listen(engine: Engine, begin: str, pragmas: tuple[str, ...]) -> None:
+def _listen(engine: Engine, path: Path, begin: str, pragmas: tuple[str, ...]) -> None:
+    def before_connect(*_: object) -> None:
+        # SQLite would make an empty file, and we would have forgotten what we owe.
+        if _identity(path) is None:
+            raise _gone(path)
+
     def on_connect(connection: Any, entry: ConnectionPoolEntry) -> None:  # noqa: ANN401 - the driver's
+        entry.info["file"] = _identity(path)
         # The driver's own transactions lose updates: we begin them ourselves.
         connection.isolation_level = None
         cursor = connection.cursor()
@@ -115,10 +122,34 @@ def _listen(engine: Engine, begin: str, pragmas: tuple[str, ...]) -> None:
         cursor.close()
 
     def on_begin(connection: Connection) -> None:
+        # In a file that was moved or removed SQLite goes on reading and writing as if
+        # nothing were amiss, and all that is written there is lost.
+        found = _identity(path)
+        if found != connection.info["file"]:
+            if found is not None:
+                connection.invalidate()  # another one lies there: restored, perhaps
+            raise _gone(path)
         connection.exec_driver_sql(begin)
 
+    event.listen(engine, "do_connect", before_connect)
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies there; `None`: none does."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _gone(path: Path) -> UnavailableError:
+    return UnavailableError(
+        f"the database cannot be used now: {path} was moved or removed; put it back, "
+        "or stop and restore it from a copy"
+    )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.errors import UnavailableError
+from monitor.store.trouble import advice
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row of whatever columns were selected."""
@@ -96,10 +97,13 @@ def _told_apart() -> Iterator[None]:
             and not _passes(error)
         ):
             raise
-        reason = getattr(error, "orig", None) or "no connection became free"
+        cause = getattr(error, "orig", None)
         # PostgreSQL's reasons have several lines; the first one says it.
-        first = str(reason).strip().partition("\n")[0]
-        raise UnavailableError(f"the database cannot be used now: {first}") from None
+        first = str(cause or "no connection became free").strip().partition("\n")[0]
+        words = f"the database cannot be used now: {first}"
+        if mend := advice(cause):
+            words = f"{words}; {mend}"
+        raise UnavailableError(words) from None
 
 
 def _passes(error: DBAPIError) -> bool:

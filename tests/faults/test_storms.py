@@ -6,6 +6,7 @@ simulated Graph over loopback HTTP and a real mail server. SOAK=1 adds the large
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -98,7 +99,7 @@ async def _next(home: House) -> datetime:
     ],
 )
 async def test_an_outage_tells_the_operator_once_and_nobody_else(
-    house: Builder, size: int, every: int
+    house: Builder, figure: Callable[[str], None], size: int, every: int
 ) -> None:
     rule = Rule(check_every=every * HOUR)
     began = 47 * MINUTE
@@ -116,7 +117,7 @@ async def test_an_outage_tells_the_operator_once_and_nobody_else(
     await live(home, every * HOUR)
 
     letters = told(home)
-    print(f"{size} tokens, {every} h: {dict(letters)}")
+    figure(f"outage over {size} tokens, check_every {every} h: letters {dict(letters)}")
     assert home.owner_letters == []
     assert letters == {OPS: 1}
     assert "Held" in home.subjects(OPS)[0]
@@ -266,7 +267,9 @@ async def test_a_rotated_app_secret_writes_to_the_operator_alone(
 
 
 @ON_SQLITE
-async def test_one_per_cent_of_false_answers_tells_nobody(house: Builder) -> None:
+async def test_one_per_cent_of_false_answers_tells_nobody(
+    house: Builder, figure: Callable[[str], None]
+) -> None:
     """100,000 looks, each false with a probability of 1 % (a fixed seed).
 
     A letter needs three false answers in a row about one token, two looks and the last
@@ -291,7 +294,8 @@ async def test_one_per_cent_of_false_answers_tells_nobody(house: Builder) -> Non
             home.graph.set_state(f"t{number}", "valid")
         looked += tally.looked
         suspected += tally.suspected
-    print(f"{looked} looks, {suspected} suspicions, letters {dict(told(home))}")
+    letters = dict(told(home))
+    figure(f"{looked} looks, 1 % false: {suspected} suspicions, letters {letters}")
     assert suspected > 800, "a positive control: false answers were seen"
     assert home.owner_letters == []
 
