@@ -36,7 +36,7 @@ class Item:
     """One matter as a letter tells it: facts only, the words are the templates'."""
 
     subject: str
-    """`token:ID`, `app:ID` or `letter:ID`."""
+    """`token:ID`, `app:ID`, `unreachable` or another matter of the operator's."""
     incident: str
     """The incident's public id."""
     number: int

@@ -22,17 +22,17 @@ from monitor.core.delivery import (
 )
 from monitor.core.incident import Reason
 from monitor.core.observation import classify
-from monitor.core.tokens import Code
 from monitor.errors import UnavailableError
 from monitor.jobs.charter import Charter
 from monitor.jobs.delivered import Delivered
 from monitor.jobs.patience import patiently
-from monitor.jobs.planning import advance_matter, findings_for, plan_matter
+from monitor.jobs.planning import findings_for
+from monitor.jobs.reach import Reach, entries_instead
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
 from monitor.notify.headers import UnwritableError
 from monitor.store import Store
-from monitor.store.settlement import Complaint, channel_pause, put_back, settle
+from monitor.store.settlement import channel_pause, put_back, settle
 from monitor.store.waiters import Pass, Sealed, Waiter, copies
 
 LINES: Final = 4
@@ -64,6 +64,7 @@ class Courier:
         self._charter = charter
         self._clock = clock
         self._random = random
+        self._reach = Reach(store, charter, clock)
         self._mailers: set[Mailer] = set()
         self._stopped = False
 
@@ -93,6 +94,7 @@ class Courier:
             first.dropped += second.dropped
         delivered = Delivered(sealed=first.sealed, dropped=first.dropped)
         await self._send_all(delivered, progress)
+        await self._reach.account()
         return delivered
 
     async def deliver_due(self) -> Delivered:
@@ -102,6 +104,7 @@ class Courier:
         until, _ = await channel_pause(self._store.database)
         if until is None or until <= self._clock():
             await self._send_all(delivered, None, probe=until is not None)
+        await self._reach.account()
         return delivered
 
     async def _seal(self, *, hurried: bool) -> Pass:
@@ -258,7 +261,7 @@ class Courier:
         if attempt is None or self._aborted(attempt):
             await put_back(self._store.database, [sealed])
             return
-        complaint = self._complaint(sealed, attempt)
+        instead = entries_instead(self._charter, sealed.waiters, self._clock())
         # A letter that left must be known to have left, or it leaves again.
         outcome = await patiently(
             lambda: settle(
@@ -267,7 +270,7 @@ class Courier:
                 attempt,
                 self._clock(),
                 jitter=self._random.random(),
-                complaint=complaint,
+                instead=instead,
             ),
             "delivery",
             self._patience_for(attempt),
@@ -331,30 +334,6 @@ class Courier:
             before_dot=lambda: self._clock() < ours_until,
         )
 
-    def _complaint(self, sealed: Sealed, attempt: Attempt) -> Complaint | None:
-        """The operator's matter of a letter that reaches nobody.
-
-        A refused letter to the operator opens nothing, or it would never end.
-        """
-        if sealed.waiters[0].role is Role.OPERATOR:
-            return None
-        now = self._clock()
-        subject = f"letter:{sealed.id}"
-        facts = {
-            "letter": sealed.id,
-            "recipient": _masked(sealed.waiters[0].recipient),
-            "reply": attempt.reply,
-            "tokens": ", ".join(
-                waiter.item.token_id or waiter.item.subject
-                for waiter in sealed.waiters[:10]
-            ),
-        }
-        return Complaint(
-            subject,
-            advance_matter(self._charter, (Code.UNDELIVERABLE,), now),
-            plan_matter(self._charter, subject, None, facts, now),
-        )
-
 
 def _letter(sealed: Sealed) -> Letter:
     first = sealed.waiters[0]
@@ -380,9 +359,3 @@ def _letter(sealed: Sealed) -> Letter:
         timezone=first.timezone or "UTC",
         references=sealed.references,
     )
-
-
-def _masked(address: str) -> str:
-    """An address one can recognise and nobody can write to."""
-    local, _, domain = address.partition("@")
-    return f"{local[:1]}…@{domain}"

@@ -35,9 +35,11 @@ _DETAILS: Final = {
 _FACTS: Final = {
     Code.CALLER_REJECTED: {"code": "190", "cause": "caller"},
     Code.UNDELIVERABLE: {
-        "letter": "L-7f3a",
+        "recipients": "1",
         "recipient": "j…@bakery-north.example",
-        "reply": "550 5.1.1 user unknown",
+        "reply": "rcpt: 550 5.1.1 user unknown",
+        "stranded": "14",
+        "tokens": "page-17, page-18, page-19",
     },
 }
 _ABOUT_THE_APP: Final = frozenset({Code.CALLER_REJECTED, Code.APP_MISMATCH})
@@ -82,7 +84,7 @@ def sample_item(
     if reason is Reason.REMINDER:
         item = replace(item, reminder=2)
     if code in _ABOUT_THE_APP or code is Code.UNDELIVERABLE:
-        about = "letter:L-7f3a" if code is Code.UNDELIVERABLE else "app:1234567890"
+        about = "unreachable" if code is Code.UNDELIVERABLE else "app:1234567890"
         item = replace(item, subject=about, token_id=None, kind=None, name=None)
         item = replace(item, used_for=None, reauthorize_url=None)
     return item

@@ -27,6 +27,7 @@ from monitor.store.records import Records
 from monitor.store.reports import Reports
 from monitor.store.seal import Keyring
 from monitor.store.transactions import POSTGRESQL, Database, take_turns
+from monitor.store.unreachable import Unreachable
 
 HEAD: Final = "0003"
 """The revision of the schema this code speaks; the newest file in migrations/."""
@@ -45,6 +46,7 @@ class Store:
     ledger: Ledger
     reports: Reports
     hand: Hand
+    unreachable: Unreachable
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -74,6 +76,7 @@ async def connect(url: str, keyring: Keyring) -> AsyncIterator[Store]:
             Ledger(database),
             Reports(database),
             Hand(database),
+            Unreachable(database),
         )
     finally:
         await database.close()

@@ -1,7 +1,6 @@
 """Settlement: what an attempt did to a letter, its entries and their incidents."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,27 +12,20 @@ from monitor.core.delivery import (
     GIVE_UP_AFTER,
     Attempt,
     Outcome,
+    Role,
     Waiting,
     retry_at,
 )
 from monitor.core.incident import settled
-from monitor.store.apps import Advance, PlanMatter, advance_matter
 from monitor.store.codec import decode_incident, encode
 from monitor.store.dialect import insert_on
+from monitor.store.entries import Entry, add_entries
 from monitor.store.tables import health, incidents, letters, marks, outbox
 from monitor.store.transactions import Database
+from monitor.store.unreachable import Source, accepted, mark
 from monitor.store.waiters import Sealed, lock_tokens
 
 CHANNEL = "channel"
-
-
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """How the operator hears that a letter reached nobody."""
-
-    subject: str
-    advance: Advance
-    plan: PlanMatter
 
 
 async def settle(
@@ -43,7 +35,7 @@ async def settle(
     now: datetime,
     *,
     jitter: float,
-    complaint: Complaint | None,
+    instead: Sequence[Entry] = (),
 ) -> Outcome | None:
     """Write down what became of an attempt; `None` if another courier took over.
 
@@ -55,7 +47,7 @@ async def settle(
         attempt: What the server did.
         now: The present instant.
         jitter: From 0 to 1, for the next try of a deferred letter.
-        complaint: What to tell the operator if the letter is given up.
+        instead: Who is told instead if the letter is given up.
     """
     outcome = attempt.outcome
     first = sealed.first_attempt_at or now
@@ -82,14 +74,9 @@ async def settle(
             .values(state=state, settled_at=now)
         )
         await _settle_incidents(connection, sealed, rows, now)
-        if outcome is Outcome.REFUSED and complaint is not None:
-            await advance_matter(
-                connection,
-                (complaint.subject, None),
-                complaint.advance,
-                complaint.plan,
-                now,
-            )
+        await _note_reader(connection, sealed, outcome, values["last_reply"], now)
+        if outcome is Outcome.REFUSED:
+            await add_entries(connection, instead, now)
     return outcome
 
 
@@ -159,6 +146,26 @@ async def _settle_incidents(
             .where(health.c.token_row.in_(list(token_rows)))
             .values(judge_at=now)
         )
+
+
+async def _note_reader(
+    connection: AsyncConnection,
+    sealed: Sealed,
+    outcome: Outcome,
+    reply: str,
+    now: datetime,
+) -> None:
+    """Remember whether the reader can be reached.
+
+    A refused letter to the operator opens nothing, or it would never end.
+    """
+    first = sealed.waiters[0]
+    if first.role is Role.OPERATOR:
+        return
+    if outcome is Outcome.SENT:
+        await accepted(connection, first.recipient)
+    else:
+        await mark(connection, first.recipient, reply, Source.REFUSED, now)
 
 
 async def _note_channel(

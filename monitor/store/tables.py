@@ -361,6 +361,17 @@ vault = Table(
 )
 """Secrets of our own, sealed like tokens: the key of the fingerprints."""
 
+unreachable = Table(
+    "unreachable",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("told_at", UtcDateTime),
+)
+"""Readers whom no letter reaches, until the address changes or takes letters again."""
+
 marks = Table(
     "marks",
     metadata,

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -11,7 +11,9 @@ from random import Random
 from typing import Any, Final
 
 from monitor.core.policy import Rule
+from monitor.core.tokens import Answer
 from monitor.jobs import Charter, Courier, Delivered
+from monitor.jobs.court import Court
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
 from monitor.notify.server import Server, Tls
@@ -48,7 +50,7 @@ class Office:
     clock: VirtualClock
     names: tuple[str, ...]
     """The tokens whose owners are owed letters."""
-    rule: Rule
+    answer: Answer = REVOKED
     courier: Courier = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,8 +69,10 @@ class Office:
         self.server = replace(self.server, **wishes)
 
     async def look(self) -> None:
-        """Meta says again what it said: the news is still true."""
-        await look(self.store, REVOKED, *self.names, at=self.clock.now, rule=self.rule)
+        """What Meta says now; as long as nothing else is said, the bad news again."""
+        now = self.clock.now
+        court = Court(self.charter, lambda: now)
+        await look(self.store, self.answer, *self.names, at=now, court=court)
 
     async def deliver(self) -> Delivered:
         """One pass, its last looks taken."""
@@ -76,13 +80,13 @@ class Office:
             await self.look()
             return await self.courier.deliver_due()
 
-    async def pass_time(self, span: timedelta, step: timedelta = 6 * MINUTE) -> None:
-        """Let time pass, with a pass whenever something is due."""
+    async def pass_time(self, span: timedelta, most: timedelta = 3 * DAY) -> None:
+        """Let time pass, with a pass whenever something is due and every `most`."""
         until = self.clock.now + span
         while self.clock.now < until:
             due_at = await self.store.outbox.next_due() or until
-            earliest = self.clock.now + step
-            self.clock.now = min(until, max(due_at, earliest))
+            earliest, latest = self.clock.now + 6 * MINUTE, self.clock.now + most
+            self.clock.now = min(until, latest, max(due_at, earliest))
             await self.deliver()
 
     async def entries(self, to: str = ANN) -> list[dict[str, Any]]:
@@ -133,13 +137,42 @@ async def an_office(
     **wishes: Any,
 ) -> AsyncIterator[Office]:
     """The office over a database; time starts where the mould ended."""
+    async with connect(url, KEYRING) as store:
+        yield office_over(store, post, now, names, rule, **wishes)
+
+
+def office_over(
+    store: Store,
+    post: Post,
+    now: datetime,
+    names: tuple[str, ...] = ("north",),
+    rule: Rule | None = None,
+    **wishes: Any,
+) -> Office:
+    """The office over an open store."""
     rule = rule or Rule(remind_every=30 * DAY)
     charter = a_charter(rule, patience=(0.0,), **wishes)
     server = Server("127.0.0.1", post.port, Tls.NONE, timeout=LONG)
     server = replace(server, longest_attempt=LONG, local_hostname="monitor.example")
-    async with connect(url, KEYRING) as store:
-        clock = VirtualClock(now)
-        yield Office(store, post, server, charter, clock, names, rule)
+    return Office(store, post, server, charter, VirtualClock(now), names)
 
 
-__all__ = ["ANN", "OPS", "Mould", "Office", "a_mould", "an_office"]
+async def an_owing_office(
+    store: Store,
+    post: Post,
+    owners: Mapping[str, str],
+    rule: Rule | None = None,
+    **wishes: Any,
+) -> Office:
+    """An office over an empty store: owners' tokens die, and letters are owed."""
+    rows = [a_row(name, owner_email=who) for name, who in owners.items()]
+    await store.inventory.import_rows(rows, NOW)
+    office = office_over(store, post, NOW, tuple(owners), rule, **wishes)
+    await office.look()
+    office.clock.advance(11 * MINUTE)
+    await office.look()
+    office.clock.advance(3 * MINUTE)
+    return office
+
+
+__all__ = ["ANN", "OPS", "Mould", "Office", "a_mould", "an_office", "an_owing_office"]
