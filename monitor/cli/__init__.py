@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from monitor import __version__
+from monitor.cli.bouncing import bounces
 from monitor.cli.configuring import config, db, init, keys
 from monitor.cli.inventory import tokens
 from monitor.cli.outgoing import outbox, silence, silences, unsilence
@@ -83,6 +84,7 @@ for command in (
     silences,
     unsilence,
     outbox,
+    bounces,
     keys,
     db,
     sandbox,

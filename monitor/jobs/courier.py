@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from monitor.core.bounces import envelope_sender
 from monitor.core.delivery import (
     Attempt,
     Item,
@@ -326,13 +327,20 @@ class Courier:
             return await self._store.outbox.still_right(sealed, self._review)
 
         return await mailer.send(
-            self._composer.envelope_from,
+            await self._envelope_from(sealed),
             composed.envelope_to,
             composed.raw,
             before_mail=before_mail,
             # Who was frozen beyond his lease must not finish: somebody else sends.
             before_dot=lambda: self._clock() < ours_until,
         )
+
+    async def _envelope_from(self, sealed: Sealed) -> str:
+        """Where this letter comes back to."""
+        address = self._charter.bounce_address
+        if address is None:
+            return self._composer.envelope_from
+        return envelope_sender(address, sealed.id, await self._store.bounces.key())
 
 
 def _letter(sealed: Sealed) -> Letter:

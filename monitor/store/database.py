@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from monitor.errors import ConfigurationError, UnavailableError
 from monitor.store import sqlite
 from monitor.store.apps import Apps
+from monitor.store.bounces import Bounces
 from monitor.store.claims import Claims
 from monitor.store.hand import Hand
 from monitor.store.inventory import Inventory
@@ -47,6 +48,7 @@ class Store:
     reports: Reports
     hand: Hand
     unreachable: Unreachable
+    bounces: Bounces
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -77,6 +79,7 @@ async def connect(url: str, keyring: Keyring) -> AsyncIterator[Store]:
             Reports(database),
             Hand(database),
             Unreachable(database),
+            Bounces(database, keyring),
         )
     finally:
         await database.close()
