@@ -312,6 +312,8 @@ class Outcome(StrEnum):
     is tried again."""
     REFUSED = "refused"
     """Never to be accepted; nobody is tried again."""
+    DISPUTED = "disputed"
+    """Refused by policy, the reader's or the server's: see dispute.py."""
     CHANNEL = "channel"
     """The way to the server is in trouble, no letter's fault and no letter's clock."""
 

@@ -19,9 +19,10 @@ from monitor.core.delivery import (
 from monitor.core.incident import settled
 from monitor.store.codec import decode_incident, encode
 from monitor.store.dialect import insert_on
+from monitor.store.disputes import decide
 from monitor.store.entries import Entry, add_entries
 from monitor.store.tables import health, incidents, letters, marks, outbox
-from monitor.store.transactions import Database
+from monitor.store.transactions import Database, take_turns
 from monitor.store.unreachable import Source, accepted, mark
 from monitor.store.waiters import Sealed, lock_tokens
 
@@ -56,6 +57,9 @@ async def settle(
         outcome = Outcome.REFUSED
     async with database.write() as connection:
         rows = await lock_tokens(connection, (w.token_row for w in sealed.waiters))
+        if outcome is Outcome.DISPUTED:
+            await take_turns(connection, CHANNEL)
+            outcome = await decide(connection, sealed, now)
         values = _letter_after(sealed, attempt, outcome, now, jitter)
         changed = await connection.execute(
             update(letters)
@@ -64,7 +68,7 @@ async def settle(
         )
         if changed.rowcount == 0:
             return None
-        await _note_channel(connection, attempt, now)
+        await _note_channel(connection, attempt, outcome, now)
         if outcome not in {Outcome.SENT, Outcome.REFUSED}:
             return outcome
         state = "sent" if outcome is Outcome.SENT else "refused"
@@ -84,15 +88,21 @@ def _letter_after(
     sealed: Sealed, attempt: Attempt, outcome: Outcome, now: datetime, jitter: float
 ) -> dict[str, Any]:
     reply = f"{attempt.phase}: {attempt.reply}" if attempt.reply else attempt.phase
+    disputed = attempt.outcome is Outcome.DISPUTED
+    mark = {"disputed_at": now} if disputed else {}
     if outcome is Outcome.CHANNEL:
-        # No letter's fault: its clock does not run, it stays due.
+        # No letter's fault: its clock does not run, it stays due. If it is disputed
+        # whose fault it is, another letter tries the way next.
         return {
             "attempt_until": None,
             "waits_for": Waiting.CHANNEL,
             "last_reply": reply,
+            **mark,
+            **({"due_at": now + CHANNEL_PAUSE} if disputed else {}),
         }
     attempts = sealed.attempts + 1
     values: dict[str, Any] = {
+        **mark,
         "attempts": attempts,
         "first_attempt_at": sealed.first_attempt_at or now,
         "attempt_until": None,
@@ -169,9 +179,9 @@ async def _note_reader(
 
 
 async def _note_channel(
-    connection: AsyncConnection, attempt: Attempt, now: datetime
+    connection: AsyncConnection, attempt: Attempt, outcome: Outcome, now: datetime
 ) -> None:
-    if attempt.outcome is Outcome.CHANNEL:
+    if outcome is Outcome.CHANNEL:
         reply = f"{attempt.phase}: {attempt.reply or 'no reply'}"
         values = {"at": now, "until": now + CHANNEL_PAUSE, "value": reply}
         note = insert_on(marks, connection).values(name=CHANNEL, **values)

@@ -270,12 +270,14 @@ letters = Table(
     Column("in_doubt", Boolean, nullable=False, server_default=text("false")),
     Column("last_reply", Text),
     Column("settled_at", UtcDateTime),
+    Column("disputed_at", UtcDateTime),
     Index("ix_letters_due", "state", "due_at"),
 )
 """Sealed before SMTP begins: a letter may lose entries, never gain one.
 
 `in_doubt`: an attempt wrote the final dot and heard no reply, so whatever was in the
-letter may have been read; it is sent again as it was.
+letter may have been read; it is sent again as it was. `disputed_at`: when it was last
+refused by policy.
 """
 
 outbox = Table(

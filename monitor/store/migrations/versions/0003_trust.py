@@ -63,3 +63,4 @@ def upgrade() -> None:
         sa.Column("told_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("address", name=op.f("pk_unreachable")),
     )
+    op.add_column("letters", sa.Column("disputed_at", UtcDateTime(), nullable=True))
