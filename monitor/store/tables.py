@@ -309,13 +309,17 @@ outbox = Table(
     Column("letter_id", Text, ForeignKey("letters.id")),
     Column("dropped_for", Text),
     Column("settled_at", UtcDateTime),
+    Column("perhaps_told", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("incident_id", "number", "recipient"),
     Index("ix_outbox_due", "state", "due_at"),
     Index("ix_outbox_letter", "letter_id"),
     Index("ix_outbox_token", "token_row"),
     Index("ix_outbox_news", "app_id", "news_at"),
 )
-"""Notices for one reader each; `news_at`: when sudden news was first seen."""
+"""Notices for one reader each; `news_at`: when sudden news was first seen.
+
+`perhaps_told`: a courier died with its letter in hand, so nobody knows (ADR 0020).
+"""
 
 holds = Table(
     "holds",

@@ -61,6 +61,8 @@ class Waiter:
     silenced_until: datetime | None
     app_paused_until: datetime | None
     app_rejected: bool
+    perhaps_told: bool = False
+    """Whether a courier died with it in hand."""
 
     @property
     def group(self) -> tuple[str, str, str, str]:
@@ -170,6 +172,7 @@ def waiter_of(row: AnyRow) -> Waiter:
         silenced_until=row.silenced_until,
         app_paused_until=row.paused_until,
         app_rejected=row.rejected_at is not None,
+        perhaps_told=bool(row.perhaps_told),
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -54,11 +54,15 @@ class Office:
     courier: Courier = field(init=False)
 
     def __post_init__(self) -> None:
-        """Hire the courier."""
+        """Hire a courier."""
+        self.hire(lambda: Mailer(self.server))
+
+    def hire(self, mailer: Callable[[], Mailer]) -> None:
+        """Hire another courier, who does it in his way."""
         self.courier = Courier(
             self.store,
             Composer("Acme <tokens@acme.example>"),
-            lambda: Mailer(self.server),
+            mailer,
             self.charter,
             self.clock,
             Random(7),

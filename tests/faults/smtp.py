@@ -4,7 +4,7 @@ import asyncio
 import re
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -60,8 +60,8 @@ class Post:
     """Recipients with a reply of their own."""
     offers: tuple[str, ...] = ("8BITMIME", "SMTPUTF8", "SIZE 10000000")
     tls: ssl.SSLContext | None = None
-    asked: Callable[[At], None] = lambda _: None
-    """Told of every step before it is answered."""
+    asked: Callable[[At], Awaitable[object] | None] = lambda _: None
+    """Told of every step before it is answered; an answer waits for what it returns."""
     taken: list[Taken] = field(default_factory=list)
     begun: Counter[str] = field(default_factory=Counter)
     """How often a letter to each recipient was begun."""
@@ -203,7 +203,9 @@ class _Conversation:
             await self._say("250 2.0.0 taken")
 
     async def _stumbles(self, at: At) -> bool:
-        self._post.asked(at)
+        meanwhile = self._post.asked(at)
+        if meanwhile is not None:
+            await meanwhile
         fault = self._post.faults.get(at)
         if fault is None:
             return False

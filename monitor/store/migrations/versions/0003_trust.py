@@ -64,3 +64,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("address", name=op.f("pk_unreachable")),
     )
     op.add_column("letters", sa.Column("disputed_at", UtcDateTime(), nullable=True))
+    op.add_column(
+        "outbox",
+        sa.Column(
+            "perhaps_told",
+            sa.Boolean(),
+            nullable=False,
+            server_default=sa.text("false"),
+        ),
+    )
