@@ -58,6 +58,8 @@ class Post:
     """Where, and how: a reply, or one of `How`."""
     refused: dict[str, str] = field(default_factory=dict)
     """Recipients with a reply of their own."""
+    silent: set[str] = field(default_factory=set)
+    """Recipients at whom it falls silent."""
     offers: tuple[str, ...] = ("8BITMIME", "SMTPUTF8", "SIZE 10000000")
     tls: ssl.SSLContext | None = None
     asked: Callable[[At], Awaitable[object] | None] = lambda _: None
@@ -75,6 +77,7 @@ class Post:
         """End every trouble, the silences in progress too."""
         self.faults.clear()
         self.refused.clear()
+        self.silent.clear()
         self.over.set()
 
     def kept(self, to: str) -> list[Taken]:
@@ -177,6 +180,9 @@ class _Conversation:
             self._post.begun[recipient] += 1
         if await self._stumbles(At.RCPT):
             return
+        if recipient in self._post.silent:
+            await self._post.over.wait()
+            raise _HangUpError
         reply = self._post.refused.get(recipient)
         if reply is None:
             self._to.append(recipient)
