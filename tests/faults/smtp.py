@@ -48,6 +48,8 @@ class Taken:
     sender: str
     message_id: str
     data: bytes
+    envelope: str = ""
+    """What the command said of the envelope besides its sender."""
 
 
 @dataclass
@@ -127,7 +129,7 @@ class _Conversation:
         self._post = post
         self._reader = reader
         self._writer = writer
-        self._sender = ""
+        self._sender = self._envelope = ""
         self._to: list[str] = []
 
     async def run(self) -> None:
@@ -149,6 +151,7 @@ class _Conversation:
         elif verb == "MAIL":
             if not await self._stumbles(At.MAIL):
                 self._sender, self._to = _path(line), []
+                self._envelope = line.partition(">")[2].strip()
                 await self._say("250 2.1.0 ok")
         elif verb == "RCPT":
             await self._rcpt(_path(line))
@@ -203,7 +206,9 @@ class _Conversation:
         self._post.seen.add(message_id)
         fault = self._post.faults.get(At.DOT)
         if fault is None or fault in set(How):
-            letter = Taken(tuple(self._to), self._sender, message_id, data)
+            letter = Taken(
+                tuple(self._to), self._sender, message_id, data, self._envelope
+            )
             self._post.taken.append(letter)
         if not await self._stumbles(At.DOT):
             await self._say("250 2.0.0 taken")

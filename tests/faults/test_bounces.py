@@ -75,6 +75,18 @@ async def test_every_letter_has_a_sender_of_its_own(office: Office) -> None:
     assert key not in bytes(sealed)
 
 
+async def test_the_envelope_is_named_where_servers_know_how(
+    office: Office,
+) -> None:
+    assert letter_to(office, ANN).envelope == ""
+    await ingest(office, a_bounce(letter_to(office, ANN).sender))
+    office.post.offers = ("DSN",)
+    await office.pass_time(HOUR, 12 * MINUTE)
+    letter = letter_to(office, BOSS)
+    name = letter.sender.partition("@")[0].partition("+")[2]
+    assert letter.envelope == f"RET=HDRS ENVID={name}"
+
+
 @pytest.mark.parametrize("proof", ["signature", "message_id", "envelope_id"])
 async def test_a_lost_letter_is_told_to_others(office: Office, proof: str) -> None:
     letter = letter_to(office, ANN)
