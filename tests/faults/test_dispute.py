@@ -81,6 +81,7 @@ async def test_a_blocked_channel_costs_no_letter(store: Store, post: Post) -> No
     await survives_a_blocked_channel(await an_office(store, post))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_control_a_refusal_taken_at_its_word_is_seen(
     store: Store, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:

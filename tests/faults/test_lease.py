@@ -86,6 +86,7 @@ async def test_who_was_perhaps_told_hears_the_end(office: Office) -> None:
     await who_was_perhaps_told_hears_the_end(office)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_control_a_lapse_nobody_notes_is_seen(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +142,7 @@ class Heedless(Mailer):
         return await super().send(*letter, **{**gates, "before_dot": lambda: True})
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_control_a_dot_beyond_the_lease_is_seen(office: Office) -> None:
     with pytest.raises(AssertionError, match="only who holds the lease"):
         await freezes_beyond_its_lease(office, Heedless)

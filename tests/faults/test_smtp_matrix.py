@@ -275,6 +275,7 @@ async def _seen(cell: str, mould: Mould, url: str, authority: Authority) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize("mould", ["sqlite"], indirect=True)
 async def test_control_a_450_taken_for_final_is_seen(
     monkeypatch: pytest.MonkeyPatch, mould: Mould, url: str, authority: Authority
 ) -> None:
@@ -283,6 +284,7 @@ async def test_control_a_450_taken_for_final_is_seen(
     assert "refused" in seen
 
 
+@pytest.mark.parametrize("mould", ["sqlite"], indirect=True)
 async def test_control_a_lost_reply_taken_for_sent_is_seen(
     monkeypatch: pytest.MonkeyPatch, mould: Mould, url: str, authority: Authority
 ) -> None:
@@ -291,6 +293,7 @@ async def test_control_a_lost_reply_taken_for_sent_is_seen(
     assert "arrives" in seen
 
 
+@pytest.mark.parametrize("mould", ["sqlite"], indirect=True)
 async def test_control_a_550_tried_again_is_seen(
     monkeypatch: pytest.MonkeyPatch, mould: Mould, url: str, authority: Authority
 ) -> None:
@@ -299,6 +302,7 @@ async def test_control_a_550_tried_again_is_seen(
     assert "visible" in seen
 
 
+@pytest.mark.parametrize("mould", ["sqlite"], indirect=True)
 async def test_control_an_attempt_without_a_bound_is_seen(
     mould: Mould, url: str, authority: Authority
 ) -> None:
@@ -307,6 +311,7 @@ async def test_control_an_attempt_without_a_bound_is_seen(
         await asyncio.wait_for(play(unbound, mould, url, authority), 1.5)
 
 
+@pytest.mark.parametrize("mould", ["sqlite"], indirect=True)
 async def test_control_a_new_name_at_every_attempt_is_seen(
     monkeypatch: pytest.MonkeyPatch, mould: Mould, url: str, authority: Authority
 ) -> None:
