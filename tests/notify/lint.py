@@ -79,8 +79,10 @@ def subject_names_product_and_object(
     if not composed.subject.startswith(f"[{product}] "):
         yield "the product is not first"
     item = letter.items[0]
-    facts = (item.facts.get("recipient"), item.facts.get("letter"))
+    facts = (item.facts.get("recipient"), item.facts.get("stranded"))
     known_by = {item.name, item.token_id, *facts} - {None} or {item.app_name}
+    if ":" not in item.subject:  # a matter there is only one of
+        known_by.add(item.subject)
     if not any(name and name in composed.subject for name in known_by):
         yield "nothing is named"
 
