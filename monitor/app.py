@@ -120,6 +120,7 @@ def charter_of(settings: Settings) -> Charter:
         apps=apps,
         operators=settings.operator.email,
         mail_domain=settings.mail.sender.address.rpartition("@")[2],
+        bounce_address=settings.mail.bounce_address,
         group_wait=settings.mail.group_wait,
         hours=None if hours is None else Hours(hours.days, hours.start, hours.end),
         brake=brake,

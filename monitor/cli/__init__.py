@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from monitor import __version__
+from monitor.cli.bouncing import bounces
 from monitor.cli.configuring import config, db, init, keys
 from monitor.cli.holding import holds
 from monitor.cli.inventory import tokens
@@ -85,6 +86,7 @@ for command in (
     unsilence,
     holds,
     outbox,
+    bounces,
     keys,
     db,
     sandbox,

@@ -11,6 +11,7 @@ from pydantic import PlainValidator, SecretStr, ValidationInfo, WithJsonSchema
 
 from monitor.config.faults import did_you_mean
 from monitor.config.scalars import shown, text_of, wrong
+from monitor.core.bounces import LONGEST_BASE
 
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -61,6 +62,16 @@ def _address(value: object) -> str:
         found = shown(value)
         raise wrong(f"{found} is not one mail address such as ops@acme.example{hint}")
     return str(text)
+
+
+def _bounce_address(value: object) -> str:
+    text = _address(value)
+    if len(text.partition("@")[0]) > LONGEST_BASE:
+        raise wrong(
+            f"{shown(value)} is too long: before the @ at most {LONGEST_BASE} "
+            "characters, for a letter's id and signature follow there"
+        )
+    return text
 
 
 def _mailbox(value: object) -> Mailbox:
@@ -212,6 +223,11 @@ def _folder(info: ValidationInfo) -> Path:
 _URL = WithJsonSchema({"type": "string"})
 Address = Annotated[
     str, PlainValidator(_address), WithJsonSchema({"type": "string", "pattern": "@"})
+]
+BounceAddress = Annotated[
+    str,
+    PlainValidator(_bounce_address),
+    WithJsonSchema({"type": "string", "pattern": "@"}),
 ]
 Sender = Annotated[
     Mailbox,

@@ -80,6 +80,8 @@ class Mail(Section):
     password: hidden.Secret | None = None
     sender: Annotated[addresses.Sender, Field(alias="from")]
     reply_to: addresses.Address | None = None
+    bounce_address: addresses.BounceAddress | None = None
+    """Where bounces go, each letter's to an address of its own; unset: to `from`."""
     group_wait: durations.Duration = timedelta(minutes=2)
     """Entries wait so long for others of the same person."""
     hours: Hours | None = None

@@ -37,7 +37,7 @@ class Item:
     """One matter as a letter tells it: facts only, the words are the templates'."""
 
     subject: str
-    """`token:ID`, `app:ID` or `letter:ID`."""
+    """`token:ID`, `app:ID`, `unreachable` or another matter of the operator's."""
     incident: str
     """The incident's public id."""
     number: int
@@ -361,6 +361,8 @@ class Outcome(StrEnum):
     is tried again."""
     REFUSED = "refused"
     """Never to be accepted; nobody is tried again."""
+    DISPUTED = "disputed"
+    """Refused by policy, the reader's or the server's: see dispute.py."""
     CHANNEL = "channel"
     """The way to the server is in trouble, no letter's fault and no letter's clock."""
 

@@ -41,6 +41,8 @@ class Charter:
     operators: tuple[str, ...]
     mail_domain: str
     """The right side of Message-IDs."""
+    bounce_address: str | None = None
+    """Where letters come back to; `None`: to the From address, unsigned."""
     group_wait: timedelta = timedelta(minutes=2)
     hours: Hours | None = None
     brake: Brake = field(default_factory=Brake)

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from monitor.core.bounces import envelope_sender
 from monitor.core.delivery import (
     Attempt,
     Item,
@@ -21,13 +22,13 @@ from monitor.core.delivery import (
 )
 from monitor.core.incident import Reason
 from monitor.core.observation import classify
-from monitor.core.tokens import Code
 from monitor.errors import UnavailableError
 from monitor.jobs.charter import Charter
 from monitor.jobs.delivered import Delivered
-from monitor.jobs.parcels import letter_of, masked
+from monitor.jobs.parcels import letter_of
 from monitor.jobs.patience import patiently
-from monitor.jobs.planning import advance_matter, findings_for, plan_matter
+from monitor.jobs.planning import findings_for
+from monitor.jobs.reach import Reach, entries_instead
 from monitor.jobs.storm import storm_of, tell_holds
 from monitor.jobs.watch import CLOCK, Watch
 from monitor.notify.compose import Composer
@@ -35,7 +36,7 @@ from monitor.notify.email import Mailer
 from monitor.notify.headers import UnwritableError
 from monitor.store import Store
 from monitor.store.outbox import FIRST
-from monitor.store.settlement import Complaint, channel_pause, put_back, settle
+from monitor.store.settlement import channel_pause, put_back, settle
 from monitor.store.waiters import Pass, Sealed, Waiter
 
 LINES: Final = 4
@@ -69,6 +70,7 @@ class Courier:
         self._charter = charter
         self._clock = clock
         self._random = random
+        self._reach = Reach(store, charter, clock)
         self._mailers: set[Mailer] = set()
         self._stopped = False
         self._storm = storm_of(charter, clock)
@@ -99,6 +101,7 @@ class Courier:
             first.dropped += second.dropped
         delivered = Delivered(sealed=first.sealed, dropped=first.dropped)
         await self._send_all(delivered, progress)
+        await self._reach.account()
         return delivered
 
     async def deliver_due(
@@ -114,6 +117,7 @@ class Courier:
         until, _ = await channel_pause(self._store.database)
         if until is None or until <= self._clock():
             await self._send_all(delivered, progress, probe=until is not None)
+        await self._reach.account()
         return delivered
 
     async def _seal(
@@ -290,7 +294,7 @@ class Courier:
         ):
             await put_back(self._store.database, [sealed])
             return
-        complaint = self._complaint(sealed, attempt)
+        instead = entries_instead(self._charter, sealed.waiters, self._clock())
         # A letter that left must be known to have left, or it leaves again.
         outcome = await patiently(
             lambda: settle(
@@ -299,7 +303,7 @@ class Courier:
                 attempt,
                 self._clock(),
                 jitter=self._random.random(),
-                complaint=complaint,
+                instead=instead,
             ),
             "delivery",
             self._patience_for(attempt),
@@ -365,7 +369,7 @@ class Courier:
             return await self._store.outbox.still_right(sealed, self._review)
 
         return await mailer.send(
-            self._composer.envelope_from,
+            await self._envelope_from(sealed),
             composed.envelope_to,
             composed.raw,
             before_mail=before_mail,
@@ -375,26 +379,9 @@ class Courier:
             ),
         )
 
-    def _complaint(self, sealed: Sealed, attempt: Attempt) -> Complaint | None:
-        """The operator's matter of a letter that reaches nobody.
-
-        A refused letter to the operator opens nothing, or it would never end.
-        """
-        if sealed.waiters[0].role is Role.OPERATOR:
-            return None
-        now = self._clock()
-        subject = f"letter:{sealed.id}"
-        facts = {
-            "letter": sealed.id,
-            "recipient": masked(sealed.waiters[0].recipient),
-            "reply": attempt.reply,
-            "tokens": ", ".join(
-                waiter.item.token_id or waiter.item.subject
-                for waiter in sealed.waiters[:10]
-            ),
-        }
-        return Complaint(
-            subject,
-            advance_matter(self._charter, (Code.UNDELIVERABLE,), now),
-            plan_matter(self._charter, subject, None, facts, now),
-        )
+    async def _envelope_from(self, sealed: Sealed) -> str:
+        """Where this letter comes back to."""
+        address = self._charter.bounce_address
+        if address is None:
+            return self._composer.envelope_from
+        return envelope_sender(address, sealed.id, await self._store.bounces.key())

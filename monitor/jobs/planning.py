@@ -110,7 +110,8 @@ def _readers(
     if Audience.OPERATOR in notice.audiences:
         for address in charter.operators:
             readers.setdefault(address, Role.OPERATOR)
-    if notice.reason in {Reason.ESCALATED, Reason.RESOLVED}:
+    unheard = owner.unreachable and Audience.OWNER in notice.audiences
+    if unheard or notice.reason in {Reason.ESCALATED, Reason.RESOLVED}:
         for address in judgement.rule.escalate_to:
             readers.setdefault(address, Role.ESCALATION)
     resolved = notice.reason is Reason.RESOLVED

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final, TypeAlias
 
 from monitor.core.delivery import Attempt, Outcome, Phase, outcome_of
+from monitor.core.dispute import is_disputed
 from monitor.notify.dialogue import FailedError, Line, Progress
 from monitor.notify.server import Server
 
@@ -146,6 +147,8 @@ class Mailer:
     def _failed(self, failed: FailedError) -> Attempt:
         reply = self._server.shown(failed.reply)
         outcome = outcome_of(failed.phase, failed.code)
+        if outcome is Outcome.REFUSED and is_disputed(failed.code, failed.reply):
+            outcome = Outcome.DISPUTED
         return Attempt(outcome, failed.phase, failed.code, reply)
 
     def _overdue(self) -> Attempt:

@@ -36,9 +36,11 @@ _DETAILS: Final = {
 _FACTS: Final = {
     Code.CALLER_REJECTED: {"code": "190", "cause": "caller"},
     Code.UNDELIVERABLE: {
-        "letter": "L-7f3a",
+        "recipients": "1",
         "recipient": "j…@bakery-north.example",
-        "reply": "550 5.1.1 user unknown",
+        "reply": "rcpt: 550 5.1.1 user unknown",
+        "stranded": "14",
+        "tokens": "page-17, page-18, page-19",
     },
     Code.HELD: {
         "users": "198",
@@ -68,7 +70,7 @@ _ORGANS: Final = {
 _ABOUT: Final = {
     Code.CALLER_REJECTED: "app:1234567890",
     Code.APP_MISMATCH: "app:1234567890",
-    Code.UNDELIVERABLE: "letter:L-7f3a",
+    Code.UNDELIVERABLE: "unreachable",
     Code.HELD: "hold:H-19c2",
     Code.PACED: "pace",
     Code.CLOCK_DOUBTED: "clock",

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from monitor.errors import ConfigurationError, UnavailableError
 from monitor.store import sqlite
 from monitor.store.apps import Apps
+from monitor.store.bounces import Bounces
 from monitor.store.claims import Claims
 from monitor.store.digest import Digests
 from monitor.store.hand import Hand
@@ -30,6 +31,7 @@ from monitor.store.reports import Reports
 from monitor.store.seal import Keyring
 from monitor.store.signs import Vitals
 from monitor.store.transactions import POSTGRESQL, Database, take_turns
+from monitor.store.unreachable import Unreachable
 
 HEAD: Final = "0003"
 """The revision of the schema this code speaks; the newest file in migrations/."""
@@ -51,6 +53,8 @@ class Store:
     holds: Holds
     vitals: Vitals
     digests: Digests
+    unreachable: Unreachable
+    bounces: Bounces
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -83,6 +87,8 @@ async def connect(url: str, keyring: Keyring) -> AsyncIterator[Store]:
             Holds(database),
             Vitals(database),
             Digests(database),
+            Unreachable(database),
+            Bounces(database, keyring),
         )
     finally:
         await database.close()

@@ -150,11 +150,14 @@ async def reached(connection: AsyncConnection, incident_id: str) -> frozenset[st
     """The readers a letter about this incident has reached, or may have reached."""
     query = (
         select(outbox.c.recipient)
-        .join(letters, letters.c.id == outbox.c.letter_id)
+        .outerjoin(letters, letters.c.id == outbox.c.letter_id)
         .where(
             outbox.c.incident_id == incident_id,
             (outbox.c.state == "sent")
-            | (outbox.c.state.in_(["sealed", "refused"]) & letters.c.in_doubt),
+            | outbox.c.perhaps_told
+            | (outbox.c.state.in_(["sealed", "refused"]) & letters.c.in_doubt)
+            # In hand, or in the hands of a courier that is dead.
+            | ((outbox.c.state == "sealed") & letters.c.attempt_until.is_not(None)),
         )
     )
     return frozenset((await connection.scalars(query)).all())

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     case,
+    exists,
     func,
     insert,
     select,
@@ -52,6 +53,7 @@ from monitor.store.tables import (
     introspections,
     microseconds,
     tokens,
+    unreachable,
 )
 
 _KEEP: Final = -1
@@ -353,6 +355,7 @@ def _owner_rows(dialect: str) -> Select[Any]:
         tokens.c.cc,
         tokens.c.locale,
         tokens.c.timezone,
+        exists().where(unreachable.c.address == tokens.c.owner_email),
     ).where(tokens.c.row_id.in_(select(rows.c.row)))
 
 

@@ -13,6 +13,7 @@ from monitor.store.tables import (
     tokens,
 )
 from monitor.store.transactions import Database
+from monitor.store.unreachable import unmark
 from monitor.store.waiters import lock_tokens
 
 
@@ -30,10 +31,13 @@ class Hand:
         mine = or_(outbox.c.id == entry_id, outbox.c.letter_id == entry_id)
         async with self._database.write() as connection:
             refused = (
-                await connection.scalars(
-                    select(outbox.c.letter_id).where(mine, outbox.c.state == "refused")
+                await connection.execute(
+                    select(outbox.c.letter_id, outbox.c.recipient).where(
+                        mine, outbox.c.state == "refused"
+                    )
                 )
             ).all()
+            await unmark(connection, {row.recipient for row in refused})
             hurried = await connection.execute(
                 update(outbox)
                 .where(mine, outbox.c.state == "waiting")
@@ -59,7 +63,9 @@ class Hand:
             await connection.execute(
                 update(incidents)
                 .where(
-                    incidents.c.subject.in_([f"letter:{each}" for each in refused]),
+                    incidents.c.subject.in_(
+                        [f"letter:{row.letter_id}" for row in refused]
+                    ),
                     incidents.c.closed_at.is_(None),
                 )
                 .values(closed_at=now)

@@ -116,6 +116,8 @@ class Owner:
     cc: str
     locale: str | None
     timezone: str | None
+    unreachable: bool = False
+    """Whether the last letter to him was refused, or bounced."""
 
 
 class Court(Protocol):

@@ -146,7 +146,8 @@ class Outbox:
 
         A letter in doubt goes again as it was. From another one, entries that must
         wait or are outlived step out; a letter left empty is closed. One that was
-        tried before keeps its name and its clock while it owes a look.
+        tried before keeps its name and its clock while it owes a look. One whose
+        lease ran out was tried by somebody who died, and was perhaps sent.
         """
         while True:
             async with self._database.write() as connection:
@@ -168,7 +169,7 @@ class Outbox:
                     else:
                         kept.append(waiter)
                 await drop(connection, dropped, now)
-                if sealed.attempts and owe_looks(waiting):
+                if _must_stay_whole(sealed, kept, waiting):
                     await hold(connection, sealed.id, waiting, now, lease)
                     continue
                 await wait_on(connection, waiting, now, lease)
@@ -219,6 +220,16 @@ class Outbox:
         return len(now_there.waiters) == len(sealed.waiters) and all(
             review(waiter)[1] is None for waiter in now_there.waiters
         )
+
+
+def _must_stay_whole(
+    sealed: Sealed, kept: Sequence[Waiter], waiting: Sequence[tuple[Waiter, Wait]]
+) -> bool:
+    """Whether a letter waits as it is, so that it goes under the same name."""
+    if sealed.attempts and owe_looks(waiting):
+        return True
+    perhaps = any(waiter.perhaps_told for waiter, _ in waiting)
+    return perhaps and not kept
 
 
 def _soon_looked_at(waiter: Waiter, passage: Passage, now: datetime) -> bool:
@@ -342,21 +353,34 @@ async def _take(
         rows = select(outbox.c.token_row).where(outbox.c.letter_id == letter_id)
         await lock_tokens(connection, await connection.scalars(rows))
         ours = (
-            select(letters.c.id)
+            select(letters.c.attempt_until, letters.c.first_attempt_at)
             .where(letters.c.id == letter_id, *due)
             .with_for_update(skip_locked=True)
         )
-        if await connection.scalar(ours) is None:
+        found = (await connection.execute(ours)).first()
+        if found is None:
             continue
-        claim = (
-            update(letters)
-            .where(letters.c.id == letter_id)
-            .values(attempt_until=now + lease, fence=letters.c.fence + 1)
-            .returning(letters)
-        )
-        row: AnyRow = (await connection.execute(claim)).one()
+        values: dict[str, Any] = {
+            "attempt_until": now + lease,
+            "fence": letters.c.fence + 1,
+        }
+        if found.attempt_until is not None:
+            await _note_lapse(connection, letter_id)
+            values["attempts"] = letters.c.attempts + 1
+            values["first_attempt_at"] = found.first_attempt_at or now
+        claim = update(letters).where(letters.c.id == letter_id).values(**values)
+        row: AnyRow = (await connection.execute(claim.returning(letters))).one()
         return row
     return None
+
+
+async def _note_lapse(connection: AsyncConnection, letter_id: str) -> None:
+    """Nobody settled this letter within its lease: perhaps it was sent (ADR 0020)."""
+    await connection.execute(
+        update(outbox)
+        .where(outbox.c.letter_id == letter_id, outbox.c.state == "sealed")
+        .values(perhaps_told=True)
+    )
 
 
 async def _load(connection: AsyncConnection, row: AnyRow) -> Sealed:

@@ -52,6 +52,7 @@ async def follow_owner(
         "letter_id": None,
         "dropped_for": None,
         "settled_at": None,
+        "perhaps_told": False,
     }
     plan = insert_on(outbox, connection).values(**entry)
     await connection.execute(

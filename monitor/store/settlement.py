@@ -1,7 +1,6 @@
 """Settlement: what an attempt did to a letter, its entries and their incidents."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,27 +12,21 @@ from monitor.core.delivery import (
     GIVE_UP_AFTER,
     Attempt,
     Outcome,
+    Role,
     Waiting,
     retry_at,
 )
 from monitor.core.incident import settled
-from monitor.store.apps import Advance, PlanMatter, advance_matter
 from monitor.store.codec import decode_incident, encode
 from monitor.store.dialect import insert_on
+from monitor.store.disputes import decide
+from monitor.store.entries import Entry, add_entries
 from monitor.store.tables import health, incidents, letters, marks, outbox
-from monitor.store.transactions import Database
+from monitor.store.transactions import Database, take_turns
+from monitor.store.unreachable import Source, accepted, mark
 from monitor.store.waiters import Sealed, lock_tokens
 
 CHANNEL = "channel"
-
-
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """How the operator hears that a letter reached nobody."""
-
-    subject: str
-    advance: Advance
-    plan: PlanMatter
 
 
 async def settle(
@@ -43,7 +36,7 @@ async def settle(
     now: datetime,
     *,
     jitter: float,
-    complaint: Complaint | None,
+    instead: Sequence[Entry] = (),
 ) -> Outcome | None:
     """Write down what became of an attempt; `None` if another courier took over.
 
@@ -55,7 +48,7 @@ async def settle(
         attempt: What the server did.
         now: The present instant.
         jitter: From 0 to 1, for the next try of a deferred letter.
-        complaint: What to tell the operator if the letter is given up.
+        instead: Who is told instead if the letter is given up.
     """
     outcome = attempt.outcome
     first = sealed.first_attempt_at or now
@@ -64,6 +57,9 @@ async def settle(
         outcome = Outcome.REFUSED
     async with database.write() as connection:
         rows = await lock_tokens(connection, (w.token_row for w in sealed.waiters))
+        if outcome is Outcome.DISPUTED:
+            await take_turns(connection, CHANNEL)
+            outcome = await decide(connection, sealed, now)
         values = _letter_after(sealed, attempt, outcome, now, jitter)
         changed = await connection.execute(
             update(letters)
@@ -72,7 +68,7 @@ async def settle(
         )
         if changed.rowcount == 0:
             return None
-        await _note_channel(connection, attempt, now)
+        await _note_channel(connection, attempt, outcome, now)
         if outcome not in {Outcome.SENT, Outcome.REFUSED}:
             return outcome
         state = "sent" if outcome is Outcome.SENT else "refused"
@@ -82,14 +78,9 @@ async def settle(
             .values(state=state, settled_at=now)
         )
         await _settle_incidents(connection, sealed, rows, now)
-        if outcome is Outcome.REFUSED and complaint is not None:
-            await advance_matter(
-                connection,
-                (complaint.subject, None),
-                complaint.advance,
-                complaint.plan,
-                now,
-            )
+        await _note_reader(connection, sealed, outcome, values["last_reply"], now)
+        if outcome is Outcome.REFUSED:
+            await add_entries(connection, instead, now)
     return outcome
 
 
@@ -97,15 +88,21 @@ def _letter_after(
     sealed: Sealed, attempt: Attempt, outcome: Outcome, now: datetime, jitter: float
 ) -> dict[str, Any]:
     reply = f"{attempt.phase}: {attempt.reply}" if attempt.reply else attempt.phase
+    disputed = attempt.outcome is Outcome.DISPUTED
+    mark = {"disputed_at": now} if disputed else {}
     if outcome is Outcome.CHANNEL:
-        # No letter's fault: its clock does not run, it stays due.
+        # No letter's fault: its clock does not run, it stays due. If it is disputed
+        # whose fault it is, another letter tries the way next.
         return {
             "attempt_until": None,
             "waits_for": Waiting.CHANNEL,
             "last_reply": reply,
+            **mark,
+            **({"due_at": now + CHANNEL_PAUSE} if disputed else {}),
         }
     attempts = sealed.attempts + 1
     values: dict[str, Any] = {
+        **mark,
         "attempts": attempts,
         "first_attempt_at": sealed.first_attempt_at or now,
         "attempt_until": None,
@@ -161,10 +158,30 @@ async def _settle_incidents(
         )
 
 
-async def _note_channel(
-    connection: AsyncConnection, attempt: Attempt, now: datetime
+async def _note_reader(
+    connection: AsyncConnection,
+    sealed: Sealed,
+    outcome: Outcome,
+    reply: str,
+    now: datetime,
 ) -> None:
-    if attempt.outcome is Outcome.CHANNEL:
+    """Remember whether the reader can be reached.
+
+    A refused letter to the operator opens nothing, or it would never end.
+    """
+    first = sealed.waiters[0]
+    if first.role is Role.OPERATOR:
+        return
+    if outcome is Outcome.SENT:
+        await accepted(connection, first.recipient)
+    else:
+        await mark(connection, first.recipient, reply, Source.REFUSED, now)
+
+
+async def _note_channel(
+    connection: AsyncConnection, attempt: Attempt, outcome: Outcome, now: datetime
+) -> None:
+    if outcome is Outcome.CHANNEL:
         reply = f"{attempt.phase}: {attempt.reply or 'no reply'}"
         values = {"until": now + CHANNEL_PAUSE, "value": reply}
         note = insert_on(marks, connection).values(name=CHANNEL, at=now, **values)

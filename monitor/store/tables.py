@@ -273,6 +273,7 @@ letters = Table(
     Column("freed", Boolean, nullable=False, server_default=text("false")),
     Column("last_reply", Text),
     Column("settled_at", UtcDateTime),
+    Column("disputed_at", UtcDateTime),
     Index("ix_letters_due", "state", "due_at"),
     Index("ix_letters_sealed", "sealed_at"),
 )
@@ -280,7 +281,8 @@ letters = Table(
 
 `in_doubt`: an attempt wrote the final dot and heard no reply, so whatever was in the
 letter may have been read; it is sent again as it was.
-`freed`: what was held and released, which no pace counts.
+`freed`: what was held and released, which no pace counts. `disputed_at`: when it was
+last refused by policy.
 """
 
 outbox = Table(
@@ -313,6 +315,7 @@ outbox = Table(
     Column("letter_id", Text, ForeignKey("letters.id")),
     Column("dropped_for", Text),
     Column("settled_at", UtcDateTime),
+    Column("perhaps_told", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("incident_id", "number", "recipient"),
     Index("ix_outbox_due", "state", "due_at"),
     Index("ix_outbox_letter", "letter_id"),
@@ -322,7 +325,8 @@ outbox = Table(
 """Notices for one reader each.
 
 `news_at`: when sudden news was first seen; `rank`: what leaves first when not
-everything may, the smallest first.
+everything may, the smallest first; `perhaps_told`: a courier died with its letter in
+hand, so nobody knows (ADR 0020).
 """
 
 holds = Table(
@@ -371,6 +375,17 @@ vault = Table(
     Column("sealed", LargeBinary, nullable=False),
 )
 """Secrets of our own, sealed like tokens: the key of the fingerprints."""
+
+unreachable = Table(
+    "unreachable",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("told_at", UtcDateTime),
+)
+"""Readers whom no letter reaches, until the address changes or takes letters again."""
 
 marks = Table(
     "marks",

@@ -65,6 +65,8 @@ class Waiter:
     news_at: datetime | None = None
     held_until: datetime | None = None
     let_go_at: datetime | None = None
+    perhaps_told: bool = False
+    """Whether a courier died with it in hand."""
 
     @property
     def group(self) -> tuple[str, str, str, str]:
@@ -185,6 +187,7 @@ def waiter_of(row: AnyRow) -> Waiter:
         news_at=row.news_at,
         held_until=row.held_until,
         let_go_at=row.let_go_at,
+        perhaps_told=bool(row.perhaps_told),
     )
 
 

@@ -102,12 +102,13 @@ async def hold(
     now: datetime,
     lease: timedelta,
 ) -> None:
-    """Let a letter wait as a whole, as it is, for the looks that it owes."""
+    """Let a letter wait as a whole, as it is, first of all for the looks it owes."""
     until = min(wait.until for _, wait in waiting)
+    why = Waiting.LOOK if owe_looks(waiting) else waiting[0][1].why
     await connection.execute(
         update(letters)
         .where(letters.c.id == letter_id)
-        .values(attempt_until=None, due_at=until, waits_for=Waiting.LOOK)
+        .values(attempt_until=None, due_at=until, waits_for=why)
     )
     await connection.execute(
         _ASK_LOOK,

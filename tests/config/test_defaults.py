@@ -45,6 +45,7 @@ def test_the_least_configuration_has_every_default(loaded, folder):
     assert settings.mail.password is None
     assert settings.mail.sender == Mailbox("", "tokens@acme.example")
     assert settings.mail.reply_to is None
+    assert settings.mail.bounce_address is None
     assert settings.mail.group_wait == timedelta(minutes=2)
     assert settings.mail.hours is None
     assert settings.mail.templates is None

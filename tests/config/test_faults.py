@@ -95,6 +95,11 @@ APP = 'apps: [{id: "1", name: A, secret: s, %s}]'
         (MAIL % 'reply_to: "a@b.example\\r\\nBcc: x@y.z"', "reply_to:", "line break"),
         (MAIL % "reply_to: nobody", "mail.reply_to:", "is not one mail address"),
         (MAIL % "reply_to: a@bücher.example", "mail.reply_to:", "xn--"),
+        (
+            MAIL % f"bounce_address: {'b' * 35}@a.example",
+            "mail.bounce_address:",
+            "at most 34",
+        ),
         ('mail: {from: "A\\nB <a@b.example>"}', "1:14: mail.from:", "one sender"),
         ("mail: {from: 'a@b.c, A <d@e.f>'}", "1:14: mail.from:", "one sender"),
         ("operator: {email: []}", "1:19: operator.email:", "at least one entry"),

@@ -79,10 +79,11 @@ def subject_names_product_and_object(
     if not composed.subject.startswith(f"[{product}] "):
         yield "the product is not first"
     item = letter.items[0]
-    names = ("recipient", "letter", "organ", "period")
+    names = ("recipient", "stranded", "organ", "period")
     facts = (item.facts.get(name) for name in names)
-    known_by = {item.name, item.token_id, *facts} - {None}
-    known_by = known_by or {item.app_name, item.subject}
+    known_by = {item.name, item.token_id, *facts} - {None} or {item.app_name}
+    if ":" not in item.subject:  # a matter there is only one of
+        known_by.add(item.subject)
     if not any(name and name in composed.subject for name in known_by):
         yield "nothing is named"
 

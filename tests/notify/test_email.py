@@ -76,7 +76,7 @@ MATRIX = [
 ]
 FAULTS = (
     ("451 4.3.0 try later", 451),
-    ("554 5.7.1 no", 554),
+    ("554 5.5.0 no", 554),
     ("421 4.3.2 closing", 421),
     (DROP, None),
 )
@@ -100,6 +100,14 @@ async def test_trouble_at_a_phase_has_one_meaning(
     assert (attempt.outcome, attempt.phase, attempt.code) == (outcome, phase, code)
     assert again.outcome is Outcome.SENT
     assert len(box.letters) == 1
+
+
+@pytest.mark.parametrize("phase", [Phase.RCPT, Phase.DATA, Phase.DOT])
+@pytest.mark.parametrize("reply", ["550 5.7.1 no", "530 5.7.0 who?", "535 no"])
+async def test_a_refusal_by_policy_is_disputed(phase: Phase, reply: str):
+    async with a_mailbox({phase: reply}) as box:
+        attempt = await attempt_at(box)
+    assert (attempt.outcome, attempt.phase) == (Outcome.DISPUTED, phase)
 
 
 async def test_nobody_listens_is_trouble_of_the_channel():

@@ -1,6 +1,7 @@
 """Entries and letters: grouping, the gate, what a letter in doubt keeps, settlement."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,13 +21,11 @@ from monitor.core.delivery import (
 from monitor.core.incident import Incident, Reason
 from monitor.core.tokens import Code
 from monitor.core.verdict import Finding
-from monitor.jobs.planning import advance_matter, plan_matter
 from monitor.store import Store
 from monitor.store.codec import decode_incident, encode
 from monitor.store.entries import Entry, add_entries, close_entries, reached
 from monitor.store.outbox import FIRST, Outbox
 from monitor.store.settlement import (
-    Complaint,
     channel_pause,
     put_back,
     settle,
@@ -43,7 +42,6 @@ from tests.store.builders import (
     MINUTE,
     NOW,
     OPS,
-    a_charter,
     a_row,
     column,
     dead,
@@ -112,10 +110,10 @@ async def settled(
     sealed: Sealed,
     attempt: Attempt,
     now: datetime = NOW,
-    complaint: Complaint | None = None,
+    instead: Sequence[Entry] = (),
 ) -> Outcome | None:
     return await settle(
-        store.database, sealed, attempt, now, jitter=0.0, complaint=complaint
+        store.database, sealed, attempt, now, jitter=0.0, instead=instead
     )
 
 
@@ -489,7 +487,7 @@ async def test_waits_double_up_to_four_hours(store: Store) -> None:
 
 
 @pytest.mark.parametrize("attempt", [DEFERRED, UNKNOWN], ids=["deferred", "unknown"])
-async def test_who_was_tried_for_four_days_is_given_up_and_the_operator_told(
+async def test_who_was_tried_for_four_days_is_given_up_and_others_are_told(
     store: Store, attempt: Attempt
 ) -> None:
     await an_incident(store)
@@ -497,22 +495,19 @@ async def test_who_was_tried_for_four_days_is_given_up_and_the_operator_told(
     await sealed_pass(store)
     await settled(store, await taken(store.outbox), attempt)
     end = NOW + GIVE_UP_AFTER
-    charter = a_charter()
-    complaint = Complaint(
-        "letter:x",
-        advance_matter(charter, (Code.UNDELIVERABLE,), end),
-        plan_matter(charter, "letter:x", None, {}, end),
-    )
+    instead = [an_entry(to=OPS, role=Role.ESCALATION)]
     almost = end - timedelta(microseconds=1)
     sealed = await taken(store.outbox, almost)
     assert await settled(store, sealed, attempt, almost) is attempt.outcome
     sealed = await taken(store.outbox, end + DAY)
-    outcome = await settled(store, sealed, attempt, end, complaint)
+    outcome = await settled(store, sealed, attempt, end, instead)
     assert outcome is Outcome.REFUSED
     assert [row[:3] for row in await states(store)] == [
         (ANN, 1, "refused"),
         (OPS, 1, "waiting"),
     ]
+    (lost,) = await store.unreachable.everybody()
+    assert (lost.address, lost.since, lost.told_at) == (ANN, end, None)
 
 
 async def test_trouble_with_the_channel_runs_no_letters_clock(store: Store) -> None:

@@ -70,3 +70,22 @@ def upgrade() -> None:
         postgresql_where=sa.text("ended_at IS NULL"),
     )
     op.add_column("apps", sa.Column("silent_since", UtcDateTime(), nullable=True))
+    op.create_table(
+        "unreachable",
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("since", UtcDateTime(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("told_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("address", name=op.f("pk_unreachable")),
+    )
+    op.add_column("letters", sa.Column("disputed_at", UtcDateTime(), nullable=True))
+    op.add_column(
+        "outbox",
+        sa.Column(
+            "perhaps_told",
+            sa.Boolean(),
+            nullable=False,
+            server_default=sa.text("false"),
+        ),
+    )
