@@ -292,11 +292,6 @@ def owing(
         place.change("sqlite:///monitor.db", url)
         place.change("lease: 30s", "lease: 10s")
         place.change("group_wait: 1s", "group_wait: 0s")
-        # Thousands of letters an hour is what we are here for.
-        place.configure(
-            place.config.read_text(encoding="utf-8")
-            + "hold: {owner_letters_per_hour: null}\n"
-        )
         for old, new in changed.items():
             place.change(old, new)
         child = home.start(place, "tokens", "import", str(served.inventory))

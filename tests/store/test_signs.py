@@ -75,7 +75,7 @@ async def attempt(store: Store, now: Any, outcome: Outcome, phase: Phase) -> Non
     code = 250 if outcome is Outcome.SENT else 451
     while (sealed := await store.outbox.take(let_go, now, LEASE)) is not None:
         tried = Attempt(outcome, phase, code, "said so")
-        await settle(store.database, sealed, tried, now, jitter=0, instead=None)
+        await settle(store.database, sealed, tried, now, jitter=0, instead=())
         if outcome is Outcome.CHANNEL:
             return
 
