@@ -296,6 +296,7 @@ async def _explain(
     entries = await store.reports.entries(token_row=view.row_id)
     return {
         "token": token_json(view, charter),
+        "damaged": list(view.damaged),
         "verdict": {
             "severity": verdict.severity,
             "findings": [
@@ -363,6 +364,8 @@ def _print_story(story: dict[str, Any]) -> None:
         say(f"suspicion: {doubt['code']} since {doubt['since']}, not believed yet")
     if token["inconclusive_cause"]:
         say(f"the last look could not tell: {token['inconclusive_cause']}")
+    if story["damaged"]:
+        say(f"cannot be read, and shown as empty: {', '.join(story['damaged'])}")
     incident = token["incident"]
     if incident:
         say(

@@ -118,6 +118,8 @@ class Waiting(StrEnum):
     RETRY = "retry"
     ATTEMPT = "attempt"
     """Some courier has it in hand."""
+    DAMAGED = "damaged"
+    """It cannot be read; tried again every hour."""
 
 
 class Drop(StrEnum):

@@ -64,6 +64,7 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     Code.CALLER_REJECTED: Meaning(_CRIT, _OPERATOR, sudden=False),
     Code.APP_MISMATCH: Meaning(_CRIT, _OPERATOR, sudden=False),
     Code.UNDELIVERABLE: Meaning(_CRIT, _OPERATOR, sudden=False),
+    Code.ROWS_UNUSABLE: Meaning(_CRIT, _OPERATOR, sudden=False),
 }
 """Every code; the order is the order in which a letter names them, worst kin last."""
 

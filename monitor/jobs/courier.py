@@ -28,6 +28,7 @@ from monitor.jobs.charter import Charter
 from monitor.jobs.delivered import Delivered
 from monitor.jobs.patience import patiently
 from monitor.jobs.planning import advance_matter, findings_for, plan_matter
+from monitor.jobs.unusable import tell_unusable
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
 from monitor.notify.headers import UnwritableError
@@ -120,6 +121,7 @@ class Courier:
             total.dropped += done.dropped
             total.owed += done.owed
             if done.last_reader is None:
+                await tell_unusable(self._store, self._charter, self._clock())
                 return total
             after = done.last_reader
 

@@ -39,8 +39,22 @@ _FACTS: Final = {
         "recipient": "j…@bakery-north.example",
         "reply": "550 5.1.1 user unknown",
     },
+    Code.ROWS_UNUSABLE: {
+        "secrets": "12",
+        "damaged": "1",
+        "failed": "1",
+        "entries": "2",
+        "ids": "page-17, page-18",
+        "more": "12",
+    },
 }
-_ABOUT_THE_APP: Final = frozenset({Code.CALLER_REJECTED, Code.APP_MISMATCH})
+_ABOUT: Final = {
+    Code.CALLER_REJECTED: "app:1234567890",
+    Code.APP_MISMATCH: "app:1234567890",
+    Code.UNDELIVERABLE: "letter:L-7f3a",
+    Code.ROWS_UNUSABLE: "rows",
+}
+"""The subjects of what concerns no single token."""
 
 
 def sample_now() -> datetime:
@@ -81,10 +95,11 @@ def sample_item(
         item = replace(item, number=3, opened_at=_NOW - timedelta(days=7))
     if reason is Reason.REMINDER:
         item = replace(item, reminder=2)
-    if code in _ABOUT_THE_APP or code is Code.UNDELIVERABLE:
-        about = "letter:L-7f3a" if code is Code.UNDELIVERABLE else "app:1234567890"
-        item = replace(item, subject=about, token_id=None, kind=None, name=None)
+    if code in _ABOUT:
+        item = replace(item, subject=_ABOUT[code], token_id=None, kind=None, name=None)
         item = replace(item, used_for=None, reauthorize_url=None)
+    if code is Code.ROWS_UNUSABLE:
+        item = replace(item, app_id="", app_name="", verified_at=None)
     return item
 
 

@@ -339,6 +339,10 @@ MOVE_INCIDENT = (
 )
 
 
+LONGEST_TEXT: Final = 500
+"""No import keeps more of a name; a row made otherwise must not fill the outbox."""
+
+
 def _owner_rows(dialect: str) -> Select[Any]:
     rows = given(dialect, row=WHOLE)
     return select(
@@ -347,9 +351,10 @@ def _owner_rows(dialect: str) -> Select[Any]:
         tokens.c.app_id,
         tokens.c.kind,
         tokens.c.owner_email,
-        tokens.c.owner_name,
-        tokens.c.name,
-        tokens.c.used_for,
+        *(
+            func.substr(tokens.c[name], 1, LONGEST_TEXT)
+            for name in ("owner_name", "name", "used_for")
+        ),
         tokens.c.cc,
         tokens.c.locale,
         tokens.c.timezone,

@@ -12,6 +12,7 @@ from monitor.core.delivery import Drop, Item, Passage, Wait, Waiting
 from monitor.store.codec import (
     encode,
 )
+from monitor.store.poison import read_waiters, readable, review_all, reviewed
 from monitor.store.tables import letters, outbox
 from monitor.store.transactions import AnyRow, Database, take_turns
 from monitor.store.waiters import (
@@ -71,7 +72,7 @@ class Outbox:
         async with self._database.write() as connection:
             await take_turns(connection, "seal")
             waiters, last = await _due(connection, now, after, most, hurried=hurried)
-            gated = [(waiter, *review(waiter)) for waiter in waiters]
+            gated = await review_all(connection, waiters, review, now)
             ready: dict[tuple[str, str, str, str], list[tuple[Waiter, Item]]] = {}
             delayed = {
                 waiter.group
@@ -123,14 +124,16 @@ class Outbox:
                 row = await _take(connection, now, lease)
                 if row is None:
                     return None
-                sealed = await _load(connection, row)
-                if sealed.in_doubt:
+                rows = await _entries(connection, row.id)
+                readers = await read_waiters(connection, rows, now)
+                sealed = await _load(connection, row, readers)
+                if sealed.in_doubt and sealed.waiters:
                     return sealed
                 kept: list[Waiter] = []
                 waiting: list[tuple[Waiter, Wait]] = []
                 dropped: list[tuple[Waiter, Drop]] = []
-                for waiter in sealed.waiters:
-                    _, passage = review(waiter)
+                gated = await review_all(connection, sealed.waiters, review, now)
+                for waiter, _, passage in gated:
                     if isinstance(passage, Wait):
                         waiting.append((waiter, passage))
                     elif isinstance(passage, Drop):
@@ -159,11 +162,11 @@ class Outbox:
             outbox.c.letter_id.in_(due), outbox.c.state == "sealed"
         )
         async with self._database.read() as connection:
-            waiters = [waiter_of(row) for row in await connection.execute(query)]
-        passages = [(waiter, review(waiter)[1]) for waiter in waiters]
+            waiters, _ = readable(await connection.execute(query), waiter_of)
+        gated, _ = reviewed(waiters, review)
         return tuple(
             waiter.token_row
-            for waiter, passage in passages
+            for waiter, _, passage in gated
             if isinstance(passage, Wait)
             and passage.why is Waiting.LOOK
             and waiter.token_row is not None
@@ -185,9 +188,10 @@ class Outbox:
             ).first()
             if row is None:
                 return False
-            now_there = await _load(connection, row)
-        return len(now_there.waiters) == len(sealed.waiters) and all(
-            review(waiter)[1] is None for waiter in now_there.waiters
+            waiters, _ = readable(await _entries(connection, sealed.id), waiter_of)
+        gated, _ = reviewed(waiters, review)
+        return len(gated) == len(sealed.waiters) and all(
+            passage is None for _, _, passage in gated
         )
 
 
@@ -228,7 +232,7 @@ async def _due(
     rows = await connection.execute(
         select_waiters().where(*theirs).order_by(outbox.c.planned_at, outbox.c.id)
     )
-    return [waiter_of(row) for row in rows], readers[-1]
+    return await read_waiters(connection, rows, now), readers[-1]
 
 
 _MOST_ENTRIES: Final = 5_000
@@ -315,13 +319,19 @@ async def _take(
     return None
 
 
-async def _load(connection: AsyncConnection, row: AnyRow) -> Sealed:
-    rows = await connection.execute(
+async def _entries(connection: AsyncConnection, letter_id: str) -> Sequence[AnyRow]:
+    found = await connection.execute(
         select_waiters()
-        .where(outbox.c.letter_id == row.id, outbox.c.state == "sealed")
+        .where(outbox.c.letter_id == letter_id, outbox.c.state == "sealed")
         .order_by(outbox.c.planned_at, outbox.c.id)
     )
-    waiters = tuple(waiter_of(each) for each in rows)
+    rows: Sequence[AnyRow] = found.all()
+    return rows
+
+
+async def _load(
+    connection: AsyncConnection, row: AnyRow, waiters: Sequence[Waiter]
+) -> Sealed:
     return Sealed(
         row.id,
         row.message_id,
@@ -329,7 +339,7 @@ async def _load(connection: AsyncConnection, row: AnyRow) -> Sealed:
         row.attempts,
         row.first_attempt_at,
         row.in_doubt,
-        waiters,
+        tuple(waiters),
         await _references(connection, row.recipient, waiters),
     )
 

@@ -18,8 +18,9 @@ from monitor.core.delivery import (
 )
 from monitor.core.incident import settled
 from monitor.store.apps import Advance, PlanMatter, advance_matter
-from monitor.store.codec import decode_incident, encode
+from monitor.store.codec import encode
 from monitor.store.dialect import insert_on
+from monitor.store.poison import incident_in
 from monitor.store.tables import health, incidents, letters, marks, outbox
 from monitor.store.transactions import Database
 from monitor.store.waiters import Sealed, lock_tokens
@@ -141,9 +142,11 @@ async def _settle_incidents(
     values = [
         {
             "key": row.id,
-            "text": encode(settled(decode_incident(row.state), numbers[row.id], now)),
+            "text": encode(settled(incident, numbers[row.id], now)),
         }
         for row in rows
+        # A letter that left is known to have left, whatever lies in an incident.
+        if (incident := incident_in(row)) is not None
     ]
     if values:
         await connection.execute(

@@ -171,6 +171,12 @@ health = Table(
     Index("ix_health_judge", "app_id", "judge_at"),
     Index("ix_health_severity", "severity"),
     Index(
+        "ix_health_cause",
+        "inconclusive_cause",
+        sqlite_where=text("inconclusive_cause IS NOT NULL"),
+        postgresql_where=text("inconclusive_cause IS NOT NULL"),
+    ),
+    Index(
         "ix_health_suspected",
         "app_id",
         sqlite_where=text("suspicion IS NOT NULL"),

@@ -531,8 +531,14 @@ MEANT = {
     Code.CALLER_REJECTED: (CRITICAL, OPERATOR, "dated"),
     Code.APP_MISMATCH: (CRITICAL, OPERATOR, "dated"),
     Code.UNDELIVERABLE: (CRITICAL, OPERATOR, "dated"),
+    Code.ROWS_UNUSABLE: (CRITICAL, OPERATOR, "dated"),
 }
-NO_TOKENS_FAULT = {Code.CALLER_REJECTED, Code.APP_MISMATCH, Code.UNDELIVERABLE}
+NO_TOKENS_FAULT = {
+    Code.CALLER_REJECTED,
+    Code.APP_MISMATCH,
+    Code.UNDELIVERABLE,
+    Code.ROWS_UNUSABLE,
+}
 
 
 @pytest.mark.parametrize("code", Code)

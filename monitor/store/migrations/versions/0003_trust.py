@@ -54,3 +54,11 @@ def upgrade() -> None:
         sqlite_where=sa.text("ended_at IS NULL"),
         postgresql_where=sa.text("ended_at IS NULL"),
     )
+    op.create_index(
+        "ix_health_cause",
+        "health",
+        ["inconclusive_cause"],
+        unique=False,
+        sqlite_where=sa.text("inconclusive_cause IS NOT NULL"),
+        postgresql_where=sa.text("inconclusive_cause IS NOT NULL"),
+    )
