@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TextIO
 
@@ -92,6 +93,22 @@ class _Redacted(logging.Formatter):
         return self._redactor.text(self._inner.format(record))
 
 
+_words: Final[dict[str, Redactor]] = {}
+"""The redactor of this process, once its secrets are known."""
+
+
+def last_words(error: BaseException) -> str:
+    """A traceback to end with, without secrets.
+
+    Before the configuration is read nobody knows them, so the text is withheld.
+    """
+    redactor = _words.get("redactor")
+    if redactor is not None:
+        return redactor.text("".join(traceback.format_exception(error)))
+    where = "".join(traceback.format_tb(error.__traceback__))
+    return f"{where}{type(error).__name__} (its text is withheld)\n"
+
+
 def configure(
     level: str = "info",
     style: str = "auto",
@@ -110,6 +127,7 @@ def configure(
     stream = stream or sys.stderr
     pretty = style == "pretty" or (style == "auto" and stream.isatty())
     redactor = Redactor(secrets)
+    _words["redactor"] = redactor
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -29,6 +29,13 @@ class Door(click.Group):
             # Whoever read our output has seen enough.
             sys.stderr.close()
             ctx.exit(0)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug; its text may hold secrets
+            from monitor.log import last_words
+
+            click.echo(last_words(error), err=True, nl=False)
+            ctx.exit(1)
 
 
 @click.group(
