@@ -3,13 +3,14 @@
 # ruff: noqa: S608 - statements of our own
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from monitor.core.delivery import Attempt, Hours, Outcome, Phase
 from monitor.store import outbox, records
@@ -52,6 +53,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/monitor.db"
 
 
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[list[EventDict]]:
+    """What is logged; tracebacks are not printed, which would take long."""
+    with capture_logs() as events:
+        yield events
+
+
 async def poison(home: House, kinds: Mapping[str, str], each: int = 1) -> None:
     for kind, statement in kinds.items():
         for n in range(each):
@@ -79,16 +87,15 @@ def named_in(home: House, ids: Iterable[str]) -> set[str]:
 
 
 async def test_a_hundred_poisoned_of_a_thousand_delay_none_of_the_others(
-    house: Builder, capsys: pytest.CaptureFixture[str]
+    house: Builder, logged: list[EventDict], capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = await house(*plans(10, 900, 125), hours=ALL_WEEK)
-    with capture_logs() as logged:
-        await poison(home, EARLY, 10)
-        tally = await home.check()
-        assert (tally.looked, tally.failed) == (1000, 0)
-        await poison(home, LATE, 10)
-        home.clock.advance(2 * MINUTE)
-        delivered = await home.deliver()
+    await poison(home, EARLY, 10)
+    tally = await home.check()
+    assert (tally.looked, tally.failed) == (1000, 0)
+    await poison(home, LATE, 10)
+    home.clock.advance(2 * MINUTE)
+    delivered = await home.deliver()
     events = Counter(each["event"] for each in logged)
     assert [events[name] for name in EVENTS] == [10, 60, 10, 0]
     well = [f"well-{n}" for n in range(900)]
