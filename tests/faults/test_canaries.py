@@ -105,8 +105,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, Mai
 
 
 def restore(place: Place, name: str) -> None:
-    """The database as it was then."""
-    for end in ("-wal", "-shm"):
+    """The database as it was then, in another file: a fault may have left one open."""
+    for end in ("", "-wal", "-shm"):
         Path(f"{place.database}{end}").unlink(missing_ok=True)
     shutil.copy(place.folder / f"{name}.db", place.database)
 
