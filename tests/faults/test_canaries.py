@@ -25,6 +25,7 @@ from monitor.sandbox.mailbox import Mailbox
 from tests.faults.canaries import (
     APP_SECRET,
     BEAT,
+    DATABASE,
     LENGTH,
     PASSWORD,
     TOKEN,
@@ -267,3 +268,30 @@ def test_two_hundred_faults_show_no_secret_and_lose_no_letter(
     assert tried.lost == []
     assert tried.twice == []
     assert tried.faults >= FAULTS
+
+
+def test_a_database_out_of_reach_shows_no_password(
+    stage: tuple[Place, Mailbox],
+) -> None:
+    """Its URL holds the password; a fault in each function that has it in hand."""
+    place, _ = stage
+    here = place.config.read_text()
+    url = f"postgresql://monitor:{quote(DATABASE, safe='')}@127.0.0.1:9/tokens"
+    place.change("sqlite:///monitor.db", url)
+    search = Search([DATABASE, quote(DATABASE, safe="")])
+    try:
+        seen = Watch()
+        life = live(place, "check", watch=seen)
+        assert life.code == 69
+        said = life.said
+        rooms = ("app.py", "store", "database.py", "postgres.py")
+        near = [code for code in seen.seen if Path(code.co_filename).name in rooms]
+        for code in near:
+            life = live(place, "check", watch=Watch(code, OSError(f"at {url}")))
+            assert life.code in DOCUMENTED
+            said += life.said
+    finally:
+        place.configure(here)
+    assert len(near) >= 10
+    assert search(said.encode()) == []
+    assert search(url.encode()) != []
