@@ -5,6 +5,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TextIO
 
 import structlog
@@ -109,6 +110,16 @@ def last_words(error: BaseException) -> str:
     return f"{where}{type(error).__name__} (its text is withheld)\n"
 
 
+class _Discreet(logging.StreamHandler[TextIO]):
+    """Tells of a line that could not be written without repeating what was in it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's
+        error = sys.exc_info()[1]
+        if error is not None:
+            with suppress(OSError, ValueError):  # the stream may be the trouble
+                self.stream.write(f"{record.name}: no line: {last_words(error)}")
+
+
 def configure(
     level: str = "info",
     style: str = "auto",
@@ -148,7 +159,7 @@ def configure(
             renderer,
         ],
     )
-    handler = logging.StreamHandler(stream)
+    handler = _Discreet(stream)
     handler.setFormatter(_Redacted(formatter, redactor))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -40,6 +40,7 @@ pytestmark = [
     # A fault in what closes a connection leaves it to the collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 FAULTS = 200
 ANN = "ann@bakery.example"
@@ -268,6 +269,18 @@ def test_two_hundred_faults_show_no_secret_and_lose_no_letter(
     assert tried.lost == []
     assert tried.twice == []
     assert tried.faults >= FAULTS
+
+
+def test_a_line_that_cannot_be_formed_is_not_repeated(
+    stage: tuple[Place, Mailbox],
+) -> None:
+    """The library would print what it was given, and the error, as they are."""
+    place, post = stage
+    restore(place, "fresh")
+    tried = Tried()
+    form = log._Redacted.format.__code__
+    try_all(place, post, "check", [form, log.Redactor.__call__.__code__], tried)
+    assert (tried.faults, tried.leaks, tried.lost) == (2, [], [])
 
 
 def test_a_database_out_of_reach_shows_no_password(
