@@ -3,7 +3,9 @@
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TextIO
 
 import structlog
@@ -92,6 +94,32 @@ class _Redacted(logging.Formatter):
         return self._redactor.text(self._inner.format(record))
 
 
+_words: Final[dict[str, Redactor]] = {}
+"""The redactor of this process, once its secrets are known."""
+
+
+def last_words(error: BaseException) -> str:
+    """A traceback to end with, without secrets.
+
+    Before the configuration is read nobody knows them, so the text is withheld.
+    """
+    redactor = _words.get("redactor")
+    if redactor is not None:
+        return redactor.text("".join(traceback.format_exception(error)))
+    where = "".join(traceback.format_tb(error.__traceback__))
+    return f"{where}{type(error).__name__} (its text is withheld)\n"
+
+
+class _Discreet(logging.StreamHandler[TextIO]):
+    """Tells of a line that could not be written without repeating what was in it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's
+        error = sys.exc_info()[1]
+        if error is not None:
+            with suppress(OSError, ValueError):  # the stream may be the trouble
+                self.stream.write(f"{record.name}: no line: {last_words(error)}")
+
+
 def configure(
     level: str = "info",
     style: str = "auto",
@@ -110,6 +138,7 @@ def configure(
     stream = stream or sys.stderr
     pretty = style == "pretty" or (style == "auto" and stream.isatty())
     redactor = Redactor(secrets)
+    _words["redactor"] = redactor
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -130,7 +159,7 @@ def configure(
             renderer,
         ],
     )
-    handler = logging.StreamHandler(stream)
+    handler = _Discreet(stream)
     handler.setFormatter(_Redacted(formatter, redactor))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -8,10 +8,11 @@ import click
 from monitor import __version__
 from monitor.cli.bouncing import bounces
 from monitor.cli.configuring import config, db, init, keys
+from monitor.cli.explaining import explain
 from monitor.cli.holding import holds
 from monitor.cli.inventory import tokens
 from monitor.cli.outgoing import outbox, silence, silences, unsilence
-from monitor.cli.reading import explain, status
+from monitor.cli.reading import status
 from monitor.cli.rehearsing import demo, sandbox
 from monitor.cli.working import check, deliver, run
 from monitor.errors import OperatorError
@@ -31,6 +32,13 @@ class Door(click.Group):
             # Whoever read our output has seen enough.
             sys.stderr.close()
             ctx.exit(0)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug; its text may hold secrets
+            from monitor.log import last_words
+
+            click.echo(last_words(error), err=True, nl=False)
+            ctx.exit(1)
 
 
 @click.group(

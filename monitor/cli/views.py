@@ -1,14 +1,18 @@
 """Values as the contract's JSON names them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import structlog
+
 from monitor.cli.shared import instant
 from monitor.core.verdict import excess_scopes, missing_scopes
 from monitor.jobs import Charter
+from monitor.store.codec import decode_labels
 from monitor.store.reports import TokenView
+
+log = structlog.stdlib.get_logger("monitor.store")
 
 
 def token_json(view: TokenView, charter: Charter) -> dict[str, Any]:
@@ -45,7 +49,7 @@ def token_json(view: TokenView, charter: Charter) -> dict[str, Any]:
         "last_checked_at": instant(view.last_checked_at),
         "verified_at": instant(view.observation.verified_at),
         "next_check_at": instant(view.next_check_at),
-        "inconclusive_cause": view.inconclusive_cause,
+        "inconclusive_cause": "damaged" if view.damaged else view.inconclusive_cause,
         "incident": None
         if incident is None
         else {
@@ -64,7 +68,12 @@ def token_json(view: TokenView, charter: Charter) -> dict[str, Any]:
 def inventory_json(row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
     """A row of the inventory with the columns of an import, but for the secret."""
     facts = {key: value for key, value in row.items() if key != "labels"}
-    held = {f"label.{key}": value for key, value in json.loads(row["labels"]).items()}
+    try:
+        stored = decode_labels(row["labels"])
+    except ValueError:  # `tokens show` names what is damaged
+        log.error("row.damaged", id=row["id"], fault="labels")
+        stored = {}
+    held = {f"label.{key}": value for key, value in stored.items()}
     return facts | dict.fromkeys(labels) | held
 
 

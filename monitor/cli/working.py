@@ -140,6 +140,7 @@ _WHY = {
     "transient": "Meta has a passing trouble; try again later",
     "unknown": "Meta's answers are none we know; see the log",
     "secret": "its stored secrets cannot be opened with these keys",
+    "damaged": "what is stored of its tokens cannot be read; see the log",
     "internal": "we failed; see the log",
 }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from monitor.core.delivery import Outcome
+from monitor.core.attempt import Outcome
 
 WINDOW: Final = timedelta(hours=1)
 """What others met longer ago says nothing about now."""

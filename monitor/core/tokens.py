@@ -43,6 +43,7 @@ class Code(StrEnum):
     PACED = "paced"
     CLOCK_DOUBTED = "clock_doubted"
     BLIND = "blind"
+    ROWS_UNUSABLE = "rows_unusable"
 
 
 class Cause(StrEnum):
@@ -62,6 +63,8 @@ class Cause(StrEnum):
     """An answer that no row of the table lists."""
     SECRET = "secret"  # noqa: S105 - a cause, not a secret
     """The stored secret cannot be opened with the configured keys."""
+    DAMAGED = "damaged"
+    """What else is stored of this token cannot be read."""
     INTERNAL = "internal"
     """We failed ourselves while judging this token; a bug, logged as such."""
 

@@ -68,6 +68,7 @@ MEANINGS: Final[dict[Code, Meaning]] = {
     Code.PACED: Meaning(_WARN, _OPERATOR, sudden=False),
     Code.CLOCK_DOUBTED: Meaning(_CRIT, _OPERATOR, sudden=False),
     Code.BLIND: Meaning(_CRIT, _OPERATOR, sudden=False),
+    Code.ROWS_UNUSABLE: Meaning(_CRIT, _OPERATOR, sudden=False),
 }
 """Every code; the order is the order in which a letter names them, worst kin last."""
 

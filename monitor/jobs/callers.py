@@ -23,8 +23,8 @@ from monitor.probe.usage import Usage
 from monitor.store import Store
 from monitor.store.apps import AppState
 from monitor.store.claims import Claim
+from monitor.store.instants import instant
 from monitor.store.ledger import Budget
-from monitor.store.tables import instant
 
 PROOF_AGE: Final = timedelta(minutes=5)
 """For so long Meta's word for a caller is taken."""

@@ -20,6 +20,7 @@ from monitor.jobs.patience import patiently
 from monitor.jobs.supply import CHUNK, Batch, Due, Every, Named, Pause, Supply
 from monitor.jobs.tally import Tally, count, notices_in
 from monitor.jobs.together import together
+from monitor.jobs.unusable import tell_unusable
 from monitor.jobs.watch import Watch
 from monitor.probe.heard import told
 from monitor.probe.meta import MetaProbe, MetaWorker
@@ -157,7 +158,7 @@ class Checker:
                 app_id, self._court, self._clock()
             )
             notices += notices_in(recorded)
-            if not recorded.judged:
+            if not recorded.judged and not recorded.damaged:
                 break
         return notices
 
@@ -205,6 +206,7 @@ class Checker:
                 app_id,
                 foreign=app_id in tally.foreign,
             )
+        await tell_unusable(self._store, self._charter, self._clock())
         if tally.looked or tally.superseded or touched:
             self._log_done(tally, started_at)
         return tally

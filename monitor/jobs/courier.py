@@ -9,17 +9,9 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from monitor.core.attempt import Attempt, Outcome, Phase
 from monitor.core.bounces import envelope_sender
-from monitor.core.delivery import (
-    Attempt,
-    Item,
-    Outcome,
-    Passage,
-    Pending,
-    Phase,
-    Role,
-    gate,
-)
+from monitor.core.delivery import Item, Passage, Pending, Role, gate
 from monitor.core.incident import Reason
 from monitor.core.observation import classify
 from monitor.errors import UnavailableError
@@ -30,6 +22,7 @@ from monitor.jobs.patience import patiently
 from monitor.jobs.planning import findings_for
 from monitor.jobs.reach import Reach, entries_instead
 from monitor.jobs.storm import storm_of, tell_holds
+from monitor.jobs.unusable import tell_unusable
 from monitor.jobs.watch import CLOCK, Watch
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
@@ -141,6 +134,7 @@ class Courier:
             total.owed += done.owed
             tell_holds(done)
             if done.last is None:
+                await tell_unusable(self._store, self._charter, self._clock())
                 return total
             after = done.last
             if progress is not None:

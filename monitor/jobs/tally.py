@@ -43,12 +43,14 @@ def notices_in(recorded: Recorded) -> int:
 def count(recorded: Recorded, tally: Tally) -> None:
     """Add what a transaction wrote."""
     confirmed = recorded.confirmed.total()
-    tally.looked += len(recorded.judged) + confirmed
+    tally.looked += len(recorded.judged) + confirmed + len(recorded.damaged)
+    tally.by_severity[Severity.UNKNOWN] += len(recorded.damaged)
     tally.conclusive += confirmed
     tally.superseded += len(recorded.superseded)
     tally.notices += notices_in(recorded)
     for name, count in recorded.confirmed.items():
-        tally.by_severity[Severity(name)] += count
+        known = name in Severity.__members__.values()
+        tally.by_severity[Severity(name) if known else Severity.UNKNOWN] += count
     for record, judged in recorded.judged:
         suspicion = judged.observation.suspicion
         if Code.WRONG_APP in (suspicion and suspicion.code, *judged.verdict.codes):

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import aiosmtplib
 
-from monitor.core.delivery import Phase
+from monitor.core.attempt import Phase
 from monitor.notify.headers import UnwritableError, address
 from monitor.notify.server import Server, Tls
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from monitor.core.delivery import Attempt, Outcome, Phase, outcome_of
+from monitor.core.attempt import Attempt, Outcome, Phase, outcome_of
 from monitor.core.dispute import is_disputed
 from monitor.notify.dialogue import FailedError, Line, Progress
 from monitor.notify.server import Server

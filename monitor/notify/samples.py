@@ -60,6 +60,14 @@ _FACTS: Final = {
         "what": "Meta says nothing conclusive about any token of Acme Publisher",
         "since": "23 Nov 2026, 07:00 UTC",
     },
+    Code.ROWS_UNUSABLE: {
+        "secrets": "12",
+        "damaged": "1",
+        "failed": "1",
+        "entries": "2",
+        "ids": "page-17, page-18",
+        "more": "12",
+    },
 }
 _ORGANS: Final = {
     "scheduler": "the checker gets nothing done",
@@ -75,6 +83,7 @@ _ABOUT: Final = {
     Code.PACED: "pace",
     Code.CLOCK_DOUBTED: "clock",
     Code.BLIND: "coverage:graph",
+    Code.ROWS_UNUSABLE: "rows",
 }
 """The subjects of matters that are no token's."""
 
@@ -121,6 +130,8 @@ def sample_item(
     if about is not None:
         item = replace(item, subject=about, token_id=None, kind=None, name=None)
         item = replace(item, used_for=None, reauthorize_url=None)
+    if code is Code.ROWS_UNUSABLE:
+        item = replace(item, app_id="", app_name="", verified_at=None)
     return item
 
 

@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.incident import Incident, Reason, Step
 from monitor.core.tokens import Code
-from monitor.store.codec import decode_incident, encode
+from monitor.store.codec import encode
 from monitor.store.dialect import insert_on
 from monitor.store.entries import Entry, add_entries, close_entries, reached
 from monitor.store.group import new_id
+from monitor.store.poison import incident_in
 from monitor.store.tables import apps, health, incidents
 from monitor.store.transactions import Database, take_turns
 
@@ -132,7 +133,13 @@ async def advance_matter(
             .with_for_update()
         )
     ).first()
-    before = None if row is None else decode_incident(row.state)
+    before = None if row is None else incident_in(row)
+    if row is not None and before is None:
+        # What was told of it cannot be read: it ends, and is told anew if it lasts.
+        ended = update(incidents).where(incidents.c.id == row.id)
+        await connection.execute(ended.values(closed_at=now))
+        await close_entries(connection, [row.id], now)
+        row = None
     step = advance(before)
     if step.incident is None or (step.incident == before and step.notice is None):
         return step

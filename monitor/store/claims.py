@@ -26,8 +26,9 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from monitor.core.schedule import Urgency
 from monitor.store.dialect import ROWS, WHOLE, WORDS, ByDialect, given, pack, pack_ids
+from monitor.store.instants import UtcDateTime, instant, microseconds
 from monitor.store.ledger import Budget, ask_for, refund, share_of_risk, spend
-from monitor.store.tables import UtcDateTime, health, instant, microseconds, tokens
+from monitor.store.tables import health, tokens
 from monitor.store.transactions import POSTGRESQL, AnyRow, Database
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.delivery import Outcome
+from monitor.core.attempt import Outcome
 from monitor.core.dispute import WINDOW, Others, settle_dispute
 from monitor.store.tables import letters
 from monitor.store.waiters import Sealed

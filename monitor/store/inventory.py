@@ -40,15 +40,14 @@ from monitor.store.dialect import (
     pack,
     pack_ids,
 )
+from monitor.store.instants import UtcDateTime, microseconds
 from monitor.store.owners import follow_owner
 from monitor.store.seal import Keyring, SealBrokenError, fingerprint, token_place
 from monitor.store.tables import (
-    UtcDateTime,
     audit,
     health,
     incidents,
     introspections,
-    microseconds,
     outbox,
     tokens,
     vault,

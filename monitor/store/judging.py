@@ -158,6 +158,8 @@ class Recorded:
     judged: list[tuple[Record, Judgement]] = field(default_factory=list)
     superseded: list[str] = field(default_factory=list)
     """Ids whose claim was taken over, or whose secret was replaced, meanwhile."""
+    damaged: list[int] = field(default_factory=list)
+    """Rows of tokens that were set apart, because they cannot be read or judged."""
 
 
 PlanNotice: TypeAlias = Callable[

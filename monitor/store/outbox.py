@@ -1,41 +1,28 @@
 """The outbox: entries wait, pass the gate, are sealed into letters, and are settled."""
 
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, true, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import select, true, update
 
-from monitor.core.delivery import Drop, Item, Passage, Wait, Waiting
+from monitor.core.delivery import Drop, Item, Wait, Waiting
 from monitor.store.brake import Storm, end_holds, open_holds
-from monitor.store.codec import encode
-from monitor.store.pace import pace, tell_pace, was_freed
+from monitor.store.pace import pace, tell_pace
+from monitor.store.poison import read_waiters, readable, review_all, reviewed
+from monitor.store.sealing import due_entries, seal_letters, soon_looked_at
 from monitor.store.tables import letters, outbox
-from monitor.store.transactions import AnyRow, Database, take_turns
+from monitor.store.taking import claim_letter, entries_of, load_letter, with_waiters
+from monitor.store.transactions import Database, take_turns
 from monitor.store.waiters import (
     Pass,
     Review,
     Sealed,
     Waiter,
-    lock_tokens,
     select_waiters,
     waiter_of,
 )
 from monitor.store.waits import drop, hold, owe_looks, wait_on
-
-_SEAL: Final = (
-    update(outbox)
-    .where(outbox.c.id == bindparam("key"))
-    .values(
-        state="sealed",
-        letter_id=bindparam("letter"),
-        waits_for=None,
-        item=bindparam("text"),
-    )
-)
-
 
 FIRST: Final = (-1, "")
 """Before every reader."""
@@ -84,15 +71,15 @@ class Outbox:
                 done.ended = await end_holds(connection, storm, now)
                 done.held = await open_holds(connection, storm, now)
             among = true() if only is None else outbox.c.subject == only
-            waiters, done.last = await _due(
+            waiters, done.last = await due_entries(
                 connection, now, after, most, among, hurried=hurried
             )
-            gated = [(waiter, *review(waiter)) for waiter in waiters]
+            gated = await review_all(connection, waiters, review, now)
             ready: dict[tuple[str, str, str, str], list[tuple[Waiter, Item]]] = {}
             delayed = {
                 waiter.group
                 for waiter, _, passage in gated
-                if _soon_looked_at(waiter, passage, now)
+                if soon_looked_at(waiter, passage, now)
             }
             waiting: list[tuple[Waiter, Wait]] = []
             dropped: list[tuple[Waiter, Drop]] = []
@@ -117,7 +104,7 @@ class Outbox:
             )
             done.owed = await wait_on(connection, waiting, now, lease)
             done.dropped = await drop(connection, dropped, now)
-            done.sealed = await _seal(connection, ready, now, domain)
+            done.sealed = await seal_letters(connection, ready, now, domain)
         return done
 
     async def next_due(self) -> datetime | None:
@@ -151,17 +138,19 @@ class Outbox:
         """
         while True:
             async with self._database.write() as connection:
-                row = await _take(connection, now, lease, only)
+                row = await claim_letter(connection, now, lease, only)
                 if row is None:
                     return None
-                sealed = await _load(connection, row)
-                if sealed.in_doubt:
+                rows = await entries_of(connection, row.id)
+                readers = await read_waiters(connection, rows, now)
+                sealed = await load_letter(connection, row, readers)
+                if sealed.in_doubt and sealed.waiters:
                     return sealed
                 kept: list[Waiter] = []
                 waiting: list[tuple[Waiter, Wait]] = []
                 dropped: list[tuple[Waiter, Drop]] = []
-                for waiter in sealed.waiters:
-                    _, passage = review(waiter)
+                gated = await review_all(connection, sealed.waiters, review, now)
+                for waiter, _, passage in gated:
                     if isinstance(passage, Wait):
                         waiting.append((waiter, passage))
                     elif isinstance(passage, Drop):
@@ -174,7 +163,7 @@ class Outbox:
                     continue
                 await wait_on(connection, waiting, now, lease)
                 if kept:
-                    return _with_waiters(sealed, kept)
+                    return with_waiters(sealed, kept)
                 await connection.execute(
                     update(letters)
                     .where(letters.c.id == sealed.id)
@@ -190,11 +179,11 @@ class Outbox:
             outbox.c.letter_id.in_(due), outbox.c.state == "sealed"
         )
         async with self._database.read() as connection:
-            waiters = [waiter_of(row) for row in await connection.execute(query)]
-        passages = [(waiter, review(waiter)[1]) for waiter in waiters]
+            waiters, _ = readable(await connection.execute(query), waiter_of)
+        gated, _ = reviewed(waiters, review)
         return tuple(
             waiter.token_row
-            for waiter, passage in passages
+            for waiter, _, passage in gated
             if isinstance(passage, Wait)
             and passage.why is Waiting.LOOK
             and waiter.token_row is not None
@@ -216,9 +205,10 @@ class Outbox:
             ).first()
             if row is None:
                 return False
-            now_there = await _load(connection, row)
-        return len(now_there.waiters) == len(sealed.waiters) and all(
-            review(waiter)[1] is None for waiter in now_there.waiters
+            waiters, _ = readable(await entries_of(connection, sealed.id), waiter_of)
+        gated, _ = reviewed(waiters, review)
+        return len(gated) == len(sealed.waiters) and all(
+            passage is None for _, _, passage in gated
         )
 
 
@@ -230,209 +220,3 @@ def _must_stay_whole(
         return True
     perhaps = any(waiter.perhaps_told for waiter, _ in waiting)
     return perhaps and not kept
-
-
-def _soon_looked_at(waiter: Waiter, passage: Passage, now: datetime) -> bool:
-    """Whether a reader's other news waits a moment for this one's last look."""
-    if not isinstance(passage, Wait) or passage.why is not Waiting.LOOK:
-        return False
-    asked = waiter.asked_look_at
-    return asked is None or now - asked < timedelta(minutes=2)
-
-
-async def _due(
-    connection: AsyncConnection,
-    now: datetime,
-    after: tuple[int, str],
-    most: int,
-    among: ColumnElement[bool],
-    *,
-    hurried: bool,
-) -> tuple[list[Waiter], tuple[int, str] | None]:
-    """The entries of the next readers who have one due; and where they end."""
-    due = outbox.c.due_at <= now
-    if hurried:
-        due = or_(due, outbox.c.waits_for.in_([Waiting.GROUP, Waiting.LOOK]))
-    worst, (rank, reader) = func.min(outbox.c.rank), after
-    found = (
-        await connection.execute(
-            select(outbox.c.recipient, worst)
-            .where(outbox.c.state == "waiting", due, among)
-            .group_by(outbox.c.recipient)
-            .having(or_(worst > rank, (worst == rank) & (outbox.c.recipient > reader)))
-            .order_by(worst, outbox.c.recipient)
-            .limit(most)
-        )
-    ).all()
-    if not found:
-        return [], None
-    readers = [row[0] for row in found]
-    # What waits only for its group leaves with the group.
-    theirs = (
-        outbox.c.state == "waiting",
-        or_(due, outbox.c.waits_for == Waiting.GROUP),
-        outbox.c.recipient.in_(readers),
-        among,
-    )
-    rows_of = await connection.scalars(select(outbox.c.token_row).where(*theirs))
-    await lock_tokens(connection, rows_of)
-    rows = await connection.execute(
-        select_waiters().where(*theirs).order_by(outbox.c.planned_at, outbox.c.id)
-    )
-    return [waiter_of(row) for row in rows], (found[-1][1], found[-1][0])
-
-
-_MOST_ENTRIES: Final = 5_000
-"""More make another letter: nobody reads so many, and no statement takes them all."""
-
-
-async def _seal(
-    connection: AsyncConnection,
-    ready: Mapping[tuple[str, str, str, str], Sequence[tuple[Waiter, Item]]],
-    now: datetime,
-    domain: str,
-) -> int:
-    if not ready:
-        return 0
-    new_letters: list[dict[str, Any]] = []
-    sealed: list[dict[str, Any]] = []
-    parcels = (
-        (group, members[start : start + _MOST_ENTRIES])
-        for group, members in ready.items()
-        for start in range(0, len(members), _MOST_ENTRIES)
-    )
-    for (recipient, product, role, _), members in parcels:
-        letter_id = secrets.token_hex(6)
-        new_letters.append(
-            {
-                "id": letter_id,
-                "message_id": f"<{letter_id}.{secrets.token_hex(8)}@{domain}>",
-                "recipient": recipient,
-                "role": role,
-                "product": product,
-                "sealed_at": now,
-                "state": "open",
-                "due_at": now,
-                "freed": was_freed(waiter for waiter, _ in members),
-            }
-        )
-        sealed.extend(
-            {"key": waiter.id, "letter": letter_id, "text": encode(item)}
-            for waiter, item in members
-        )
-    await connection.execute(insert(letters), new_letters)
-    await connection.execute(_SEAL, sealed)
-    return len(new_letters)
-
-
-_CANDIDATES: Final = 8
-
-
-async def _take(
-    connection: AsyncConnection, now: datetime, lease: timedelta, only: str | None
-) -> AnyRow | None:
-    """Claim the letter that is due for the longest time, if nobody else has it.
-
-    Its tokens are locked before it, as everywhere.
-    """
-    due: tuple[ColumnElement[bool], ...] = (
-        letters.c.state == "open",
-        letters.c.due_at <= now,
-        or_(letters.c.attempt_until.is_(None), letters.c.attempt_until <= now),
-    )
-    if only is not None:
-        within = select(outbox.c.id).where(outbox.c.letter_id == letters.c.id)
-        due += (~within.where(outbox.c.subject != only).exists(),)
-    queue = (
-        select(letters.c.id)
-        .where(*due)
-        .order_by(letters.c.due_at, letters.c.sealed_at)
-        .limit(_CANDIDATES)
-    )
-    for letter_id in (await connection.scalars(queue)).all():
-        rows = select(outbox.c.token_row).where(outbox.c.letter_id == letter_id)
-        await lock_tokens(connection, await connection.scalars(rows))
-        ours = (
-            select(letters.c.attempt_until, letters.c.first_attempt_at)
-            .where(letters.c.id == letter_id, *due)
-            .with_for_update(skip_locked=True)
-        )
-        found = (await connection.execute(ours)).first()
-        if found is None:
-            continue
-        values: dict[str, Any] = {
-            "attempt_until": now + lease,
-            "fence": letters.c.fence + 1,
-        }
-        if found.attempt_until is not None:
-            await _note_lapse(connection, letter_id)
-            values["attempts"] = letters.c.attempts + 1
-            values["first_attempt_at"] = found.first_attempt_at or now
-        claim = update(letters).where(letters.c.id == letter_id).values(**values)
-        row: AnyRow = (await connection.execute(claim.returning(letters))).one()
-        return row
-    return None
-
-
-async def _note_lapse(connection: AsyncConnection, letter_id: str) -> None:
-    """Nobody settled this letter within its lease: perhaps it was sent (ADR 0020)."""
-    await connection.execute(
-        update(outbox)
-        .where(outbox.c.letter_id == letter_id, outbox.c.state == "sealed")
-        .values(perhaps_told=True)
-    )
-
-
-async def _load(connection: AsyncConnection, row: AnyRow) -> Sealed:
-    rows = await connection.execute(
-        select_waiters()
-        .where(outbox.c.letter_id == row.id, outbox.c.state == "sealed")
-        .order_by(outbox.c.planned_at, outbox.c.id)
-    )
-    waiters = tuple(waiter_of(each) for each in rows)
-    return Sealed(
-        row.id,
-        row.message_id,
-        row.fence,
-        row.attempts,
-        row.first_attempt_at,
-        row.in_doubt,
-        waiters,
-        await _references(connection, row.recipient, waiters),
-    )
-
-
-def _with_waiters(sealed: Sealed, waiters: Sequence[Waiter]) -> Sealed:
-    return Sealed(
-        sealed.id,
-        sealed.message_id,
-        sealed.fence,
-        sealed.attempts,
-        sealed.first_attempt_at,
-        sealed.in_doubt,
-        tuple(waiters),
-        sealed.references,
-    )
-
-
-_MOST_REFERENCES: Final = 10
-
-
-async def _references(
-    connection: AsyncConnection, recipient: str, waiters: Sequence[Waiter]
-) -> tuple[str, ...]:
-    """The letters that first told this reader of these incidents."""
-    query = (
-        select(outbox.c.incident_id, letters.c.message_id)
-        .join(letters, letters.c.id == outbox.c.letter_id)
-        .where(
-            outbox.c.incident_id.in_({waiter.incident_id for waiter in waiters}),
-            outbox.c.recipient == recipient,
-            outbox.c.state == "sent",
-        )
-        .order_by(outbox.c.number)
-    )
-    firsts: dict[str, str] = {}
-    for incident_id, message_id in await connection.execute(query):
-        firsts.setdefault(incident_id, message_id)
-    return tuple(dict.fromkeys(firsts.values()))[:_MOST_REFERENCES]

@@ -5,16 +5,18 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
+import structlog
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.observation import Observation, Suspicion
-from monitor.core.tokens import Code, Expected
+from monitor.core.tokens import Cause, Code, Expected
 from monitor.store.claims import Claim
 from monitor.store.codec import decode_incident, decode_known, decode_labels
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack_ids
 from monitor.store.group import Group
 from monitor.store.judging import Court, Looks, Record, Recorded, Words
+from monitor.store.poison import readable, set_tokens_apart
 from monitor.store.rest import confirm
 from monitor.store.tables import health, incidents, introspections, tokens
 from monitor.store.transactions import AnyRow, Database
@@ -24,6 +26,8 @@ from monitor.store.witnesses import call_witnesses
 _Held: TypeAlias = Mapping[int, tuple[Claim, Words, Looks]]
 
 _SEVERITY: Final = attrgetter("severity")
+
+log = structlog.stdlib.get_logger("monitor.store")
 
 
 def _rows(dialect: str) -> Select[Any]:
@@ -169,12 +173,15 @@ async def _judge_looks(
         if row.fence != claim.fence or (checked and checked > looks.asked_at):
             continue
         del left[row.token_row]
+        record = _readable(row, recorded)
+        if record is None:
+            continue
         look = looks.read(words)
-        record = _record(row)
         judgement = court.judge(record, look)
         group.add(record, look, judgement, row.version, words.print)
         recorded.judged.append((record, judgement))
     recorded.superseded = [claim.id for claim, _, _ in left.values()]
+    await set_tokens_apart(connection, recorded.damaged, now)
     await group.flush(connection, court.plan)
     await call_witnesses(connection, recorded.judged, court.brake, now, court.lease)
 
@@ -198,13 +205,31 @@ async def _judge_rows(
     if not row_ids:
         return recorded
     group = Group(now, court.print)
+    failed: list[int] = []
     for row in await _fetch(connection, row_ids):
-        record = _record(row)
-        judgement = court.judge(record, None)
+        record = _readable(row, recorded)
+        if record is None:
+            continue
+        try:
+            judgement = court.judge(record, None)
+        except Exception:
+            log.exception("token.failed", token=row.id)
+            failed.append(row.token_row)
+            continue
         group.add(record, None, judgement, row.version, None)
         recorded.judged.append((record, judgement))
+    await set_tokens_apart(connection, recorded.damaged, now)
+    await set_tokens_apart(connection, failed, now, Cause.INTERNAL)
+    recorded.damaged += failed
     await group.flush(connection, court.plan)
     return recorded
+
+
+def _readable(row: AnyRow, recorded: Recorded) -> Record | None:
+    """The record of a row; one that cannot be read is noted as damaged."""
+    records, damaged = readable([row], _record)
+    recorded.damaged += [each.token_row for each in damaged]
+    return records[0] if records else None
 
 
 def _record(row: AnyRow) -> Record:

@@ -1,9 +1,9 @@
 """Reading for people: lists, one token, the state of the whole."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Float, Select, cast, delete, func, or_, select
 
@@ -28,6 +28,7 @@ from monitor.store.transactions import AnyRow, Database
 
 PULSE = "daemon"
 _HOUR = timedelta(hours=1) / timedelta.resolution
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class TokenView:
     silence_reason: str | None
     incident_id: str | None
     incident: Incident | None
+    damaged: tuple[str, ...] = ()
+    """The columns that cannot be read, and are shown as if they were empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +110,33 @@ def _filtered(query: Select[Any], wanted: TokenFilter) -> Select[Any]:
 
 
 def _view(row: AnyRow) -> TokenView:
-    suspicion = None
-    if row.suspicion is not None:
-        suspicion = Suspicion(Code(row.suspicion), row.suspected_at)
-    state = row.incident_state
+    """A token to be shown, whatever lies in its row."""
+    damaged: list[str] = []
+
+    def read(column: str, decode: Callable[[Any], _Value]) -> _Value | None:
+        stored = getattr(row, column)
+        try:
+            return None if stored is None else decode(stored)
+        except Exception:  # noqa: BLE001 - whatever lies there; its name is shown
+            damaged.append(column)
+            return None
+
+    code = read("suspicion", Code)
+    known, labels = read("known", decode_known), read("labels", decode_labels)
+    incident = read("incident_state", decode_incident)
     return TokenView(
         row_id=row.row_id,
         id=row.id,
         expected=Expected(row.app_id, row.kind, row.user_id, row.profile_id),
-        labels=decode_labels(row.labels),
+        labels=labels or {},
         name=row.name,
         owner_email=row.owner_email,
         used_for=row.used_for,
         observation=Observation(
-            decode_known(row.known), row.verified_at, row.life_seen_at, suspicion
+            known,
+            row.verified_at,
+            row.life_seen_at,
+            None if code is None else Suspicion(code, row.suspected_at),
         ),
         severity=row.severity,
         codes=tuple(row.codes.split(",")) if row.codes else (),
@@ -133,7 +149,8 @@ def _view(row: AnyRow) -> TokenView:
         silenced_by=row.silenced_by,
         silence_reason=row.silence_reason,
         incident_id=row.incident_id,
-        incident=None if state is None else decode_incident(state),
+        incident=incident,
+        damaged=tuple(damaged),
     )
 
 

@@ -26,8 +26,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.claims import Claim
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack, pack_ids
+from monitor.store.instants import microseconds
 from monitor.store.judging import Looks
-from monitor.store.tables import health, microseconds
+from monitor.store.tables import health
 from monitor.store.transactions import POSTGRESQL
 
 _MILLION: Final = 1_000_000

@@ -90,7 +90,10 @@ class Keyring:
         """
         opened: list[bytes | None] = []
         for token in tokens:
-            blob = token.sealed
+            blob: object = token.sealed
+            if not isinstance(blob, bytes):  # SQLite keeps whatever it is given
+                opened.append(None)
+                continue
             cipher = self._ciphers.get(blob[:_MARK])
             if cipher is None or len(blob) <= _HEAD:
                 opened.append(None)

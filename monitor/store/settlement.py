@@ -7,20 +7,20 @@ from typing import Any
 from sqlalchemy import bindparam, case, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.delivery import (
+from monitor.core.attempt import (
     CHANNEL_PAUSE,
     GIVE_UP_AFTER,
     Attempt,
     Outcome,
-    Role,
-    Waiting,
     retry_at,
 )
+from monitor.core.delivery import Role, Waiting
 from monitor.core.incident import settled
-from monitor.store.codec import decode_incident, encode
+from monitor.store.codec import encode
 from monitor.store.dialect import insert_on
 from monitor.store.disputes import decide
 from monitor.store.entries import Entry, add_entries
+from monitor.store.poison import incident_in
 from monitor.store.tables import health, incidents, letters, marks, outbox
 from monitor.store.transactions import Database, take_turns
 from monitor.store.unreachable import Source, accepted, mark
@@ -138,9 +138,11 @@ async def _settle_incidents(
     values = [
         {
             "key": row.id,
-            "text": encode(settled(decode_incident(row.state), numbers[row.id], now)),
+            "text": encode(settled(incident, numbers[row.id], now)),
         }
         for row in rows
+        # A letter that left is known to have left, whatever lies in an incident.
+        if (incident := incident_in(row)) is not None
     ]
     if values:
         await connection.execute(

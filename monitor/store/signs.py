@@ -8,17 +8,9 @@ from sqlalchemy import BigInteger, Float, cast, func, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.vitals import PostSigns
+from monitor.store.instants import UtcDateTime, microseconds
 from monitor.store.settlement import CHANNEL
-from monitor.store.tables import (
-    UtcDateTime,
-    health,
-    incidents,
-    letters,
-    marks,
-    microseconds,
-    outbox,
-    tokens,
-)
+from monitor.store.tables import health, incidents, letters, marks, outbox, tokens
 from monitor.store.transactions import Database
 
 _HOUR = timedelta(hours=1) / timedelta.resolution

@@ -29,11 +29,13 @@ from sqlalchemy import (
     update,
 )
 
+from monitor.core.attempt import CHANNEL_PAUSE
 from monitor.core.clockwork import APART, back_from_the_future
-from monitor.core.delivery import CHANNEL_PAUSE, DATED_LOOK_AGE, Waiting
+from monitor.core.delivery import DATED_LOOK_AGE, Waiting
 from monitor.store.codec import decode_incident, encode
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, insert_on, pack_ids
 from monitor.store.entries import close_entries
+from monitor.store.instants import microseconds
 from monitor.store.tables import (
     apps,
     calls,
@@ -42,7 +44,6 @@ from monitor.store.tables import (
     incidents,
     letters,
     marks,
-    microseconds,
     outbox,
 )
 from monitor.store.transactions import POSTGRESQL, Database

@@ -5,24 +5,26 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor.core.delivery import (
+from monitor.core.attempt import (
     CHANNEL_PAUSE,
-    DATED_LOOK_AGE,
     GIVE_UP_AFTER,
+    Outcome,
+    Phase,
+    outcome_of,
+    retry_at,
+)
+from monitor.core.delivery import (
+    DATED_LOOK_AGE,
     SUDDEN_LOOK_AGE,
     Drop,
     Hours,
     Item,
-    Outcome,
     Passage,
     Pending,
-    Phase,
     Role,
     Wait,
     Waiting,
     gate,
-    outcome_of,
-    retry_at,
 )
 from monitor.core.incident import Reason
 from monitor.core.tokens import Code

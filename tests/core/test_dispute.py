@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.core.delivery import Outcome
+from monitor.core.attempt import Outcome
 from monitor.core.dispute import MOST_TRIES, Others, is_disputed, settle_dispute
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

@@ -535,6 +535,7 @@ MEANT = {
     Code.HELD: (CRITICAL, OPERATOR, "dated"),
     Code.PACED: (WARNING, OPERATOR, "dated"),
     Code.BLIND: (CRITICAL, OPERATOR, "dated"),
+    Code.ROWS_UNUSABLE: (CRITICAL, OPERATOR, "dated"),
 }
 NO_TOKENS_FAULT = {
     Code.CALLER_REJECTED,
@@ -544,6 +545,7 @@ NO_TOKENS_FAULT = {
     Code.HELD,
     Code.PACED,
     Code.BLIND,
+    Code.ROWS_UNUSABLE,
 }
 
 

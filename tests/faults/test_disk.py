@@ -45,7 +45,7 @@ OFTEN = {"name: default\n": "name: default\n    check_every: 1s\n"}
 ALOUD = ("--log-level", "info")
 SETTLED_OR_NOT = """
 import monitor.jobs.courier as courier
-from monitor.core.delivery import Outcome
+from monitor.core.attempt import (Outcome)
 from monitor.errors import UnavailableError
 async def once(write, *rest):
     try:

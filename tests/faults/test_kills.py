@@ -40,7 +40,7 @@ WAVES = 40
 """So often a few letters fall due while daemons are killed that send nothing."""
 
 SETTLED_BEFORE_SENT = """
-from monitor.core.delivery import Attempt, Outcome, Phase
+from monitor.core.attempt import (Attempt, Outcome, Phase)
 from monitor.jobs.courier import Courier
 from monitor.store.outbox import Outbox
 from monitor.store.settlement import settle

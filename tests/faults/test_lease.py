@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitor.core.delivery import Attempt
+from monitor.core.attempt import Attempt
 from monitor.core.tokens import Code, Introspection
 from monitor.notify.email import Mailer
 from monitor.store import Store, outbox

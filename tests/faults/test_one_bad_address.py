@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.core.delivery import GIVE_UP_AFTER, Outcome
+from monitor.core.attempt import GIVE_UP_AFTER, Outcome
 from monitor.notify import email
 from monitor.store import Store
 from tests.faults.office import Office, an_owing_office

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +17,12 @@ from typing import TypeAlias
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.delivery import Outcome
+from monitor.core.attempt import Outcome
 from monitor.notify import email
 from monitor.notify.server import Tls
-from monitor.store import outbox
+from monitor.store import outbox, taking
 from monitor.store.transactions import AnyRow
-from monitor.store.waiters import Sealed
+from monitor.store.waiters import Sealed, Waiter
 from tests.faults.office import Mould, Office, a_mould, an_office
 from tests.faults.smtp import At, How, Post, a_post
 from tests.notify.certificates import Authority
@@ -315,12 +315,14 @@ async def test_control_an_attempt_without_a_bound_is_seen(
 async def test_control_a_new_name_at_every_attempt_is_seen(
     monkeypatch: pytest.MonkeyPatch, mould: Mould, url: str, authority: Authority
 ) -> None:
-    load = outbox._load
+    load = taking.load_letter
 
-    async def renamed(connection: AsyncConnection, row: AnyRow) -> Sealed:
-        sealed = await load(connection, row)
+    async def renamed(
+        connection: AsyncConnection, row: AnyRow, waiters: Sequence[Waiter]
+    ) -> Sealed:
+        sealed = await load(connection, row, waiters)
         return replace(sealed, message_id=f"<{secrets.token_hex(6)}@acme.example>")
 
-    monkeypatch.setattr(outbox, "_load", renamed)
+    monkeypatch.setattr(outbox, "load_letter", renamed)
     seen = await _seen("drop-at-dot", mould, url, authority)
     assert "same Message-ID" in seen

@@ -21,7 +21,7 @@ from monitor.core.policy import Rule
 from monitor.jobs.storm import storm_of
 from monitor.sandbox.scenario import Event, TokenPlan
 from monitor.sandbox.states import State
-from monitor.store.tables import instant, microseconds
+from monitor.store.instants import instant, microseconds
 from tests.jobs.house import ACME, ADS, ANN, DAY, HOUR, MINUTE, OPS, Builder, House
 from tests.jobs.house import a_token as one_token
 

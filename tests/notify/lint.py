@@ -70,6 +70,10 @@ def subject_is_calm(letter: Letter, composed: Composed) -> Iterator[str]:
         yield f"capitals: {shouted}"
 
 
+NAMES = {"rows": "stored rows"}
+"""What is called by a name of its own, and belongs to no app."""
+
+
 def subject_names_product_and_object(
     letter: Letter, composed: Composed
 ) -> Iterator[str]:
@@ -81,7 +85,8 @@ def subject_names_product_and_object(
     item = letter.items[0]
     names = ("recipient", "stranded", "organ", "period")
     facts = (item.facts.get(name) for name in names)
-    known_by = {item.name, item.token_id, *facts} - {None} or {item.app_name}
+    known_by = {item.name, item.token_id, *facts} - {None}
+    known_by = known_by or {NAMES.get(item.subject, item.app_name)}
     if ":" not in item.subject:  # a matter there is only one of
         known_by.add(item.subject)
     if not any(name and name in composed.subject for name in known_by):

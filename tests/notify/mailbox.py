@@ -9,7 +9,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
-from monitor.core.delivery import Phase
+from monitor.core.attempt import Phase
 
 DROP = "drop"
 HANG = "hang"

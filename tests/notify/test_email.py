@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.core.delivery import Attempt, Outcome, Phase
+from monitor.core.attempt import Attempt, Outcome, Phase
 from monitor.errors import ConfigurationError
 from monitor.notify import email
 from monitor.notify.email import Mailer

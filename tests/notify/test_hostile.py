@@ -11,7 +11,8 @@ from typing import Final
 
 import pytest
 
-from monitor.core.delivery import Letter, Outcome, Role
+from monitor.core.attempt import Outcome
+from monitor.core.delivery import Letter, Role
 from monitor.core.tokens import Code
 from monitor.notify.blocks import Kind, as_text, parse
 from monitor.notify.compose import Composed

@@ -10,9 +10,9 @@ from monitor.core.tokens import Introspection
 from monitor.store import connect
 from monitor.store.codec import encode
 from monitor.store.database import HEAD, _open, upgrade_database
+from monitor.store.instants import microseconds
 from monitor.store.reports import TokenFilter
 from monitor.store.seal import Keyring, token_place
-from monitor.store.tables import microseconds
 from tests.store.builders import HOUR, NOW, due
 
 KNOWN = Introspection(app_id="1", kind="user", user_id="7", scopes=("ads_read",))

@@ -7,17 +7,8 @@ from typing import Any
 
 import pytest
 
-from monitor.core.delivery import (
-    GIVE_UP_AFTER,
-    Attempt,
-    Drop,
-    Item,
-    Outcome,
-    Phase,
-    Role,
-    Wait,
-    Waiting,
-)
+from monitor.core.attempt import GIVE_UP_AFTER, Attempt, Outcome, Phase
+from monitor.core.delivery import Drop, Item, Role, Wait, Waiting
 from monitor.core.incident import Incident, Reason
 from monitor.core.tokens import Code
 from monitor.core.verdict import Finding

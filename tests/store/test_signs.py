@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from monitor.core.delivery import Attempt, Outcome, Phase
+from monitor.core.attempt import Attempt, Outcome, Phase
 from monitor.core.incident import Incident
 from monitor.core.report import Appointment, Line, Listed
 from monitor.core.tokens import Introspection

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from monitor.store.tables import UtcDateTime
+from monitor.store.instants import UtcDateTime
 
 revision = "0002"
 down_revision = "0001"

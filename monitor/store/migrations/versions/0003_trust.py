@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from monitor.store.tables import UtcDateTime
+from monitor.store.instants import UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
@@ -88,4 +88,12 @@ def upgrade() -> None:
             nullable=False,
             server_default=sa.text("false"),
         ),
+    )
+    op.create_index(
+        "ix_health_cause",
+        "health",
+        ["inconclusive_cause"],
+        unique=False,
+        sqlite_where=sa.text("inconclusive_cause IS NOT NULL"),
+        postgresql_where=sa.text("inconclusive_cause IS NOT NULL"),
     )
