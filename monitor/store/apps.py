@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.core.incident import Incident, Reason, Step
 from monitor.core.tokens import Code
 from monitor.store.codec import encode
+from monitor.store.damage import incident_in
 from monitor.store.dialect import insert_on
 from monitor.store.entries import Entry, add_entries, close_entries, reached
 from monitor.store.group import new_id
-from monitor.store.poison import incident_in
 from monitor.store.tables import apps, health, incidents
 from monitor.store.transactions import Database, take_turns
 

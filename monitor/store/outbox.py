@@ -8,8 +8,9 @@ from sqlalchemy import select, true, update
 
 from monitor.core.delivery import Drop, Item, Wait, Waiting
 from monitor.store.brake import Storm, end_holds, open_holds
+from monitor.store.damage import readable
 from monitor.store.pace import pace, tell_pace
-from monitor.store.poison import read_waiters, readable, review_all, reviewed
+from monitor.store.poison import read_waiters, review_all, reviewed
 from monitor.store.sealing import due_entries, seal_letters, soon_looked_at
 from monitor.store.tables import letters, outbox
 from monitor.store.taking import claim_letter, entries_of, load_letter, with_waiters

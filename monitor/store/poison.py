@@ -5,7 +5,7 @@ next pass, each saying that it is damaged; once the row can be read again, it go
 by itself.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -15,10 +15,9 @@ from sqlalchemy import Update, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Item, Passage, Waiting
-from monitor.core.incident import Incident
 from monitor.core.schedule import Urgency
 from monitor.core.tokens import Cause
-from monitor.store.codec import decode_incident
+from monitor.store.damage import readable
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack_ids
 from monitor.store.tables import health, outbox, tokens
 from monitor.store.transactions import AnyRow, Database
@@ -32,22 +31,6 @@ _Value = TypeVar("_Value")
 _Gated = tuple[Waiter, Item, Passage]
 
 log = structlog.stdlib.get_logger("monitor.store")
-
-
-def readable(
-    rows: Iterable[AnyRow], read: Callable[[AnyRow], _Value]
-) -> tuple[list[_Value], list[AnyRow]]:
-    """What the rows hold, and the rows that cannot be read."""
-    values: list[_Value] = []
-    damaged: list[AnyRow] = []
-    for row in rows:
-        try:
-            values.append(read(row))
-        except Exception as error:  # noqa: BLE001 - whatever lies in a row
-            # The text of the error would repeat what lies there.
-            log.error("row.damaged", id=row.id, fault=type(error).__name__)
-            damaged.append(row)
-    return values, damaged
 
 
 def reviewed(
@@ -144,12 +127,6 @@ async def set_tokens_apart(
         rows = pack_ids(token_rows)
         values = {ROWS: rows, "again": now + AGAIN_AFTER, "why": cause}
         await connection.execute(_TOKENS_APART.on(connection), values)
-
-
-def incident_in(row: AnyRow) -> Incident | None:
-    """The incident of a row with `id` and `state`; `None`: it cannot be read."""
-    incidents, _ = readable([row], lambda row: decode_incident(row.state))
-    return incidents[0] if incidents else None
 
 
 # --- what the operator is told ----------------------------------------------------

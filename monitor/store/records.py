@@ -13,10 +13,11 @@ from monitor.core.observation import Observation, Suspicion
 from monitor.core.tokens import Cause, Code, Expected
 from monitor.store.claims import Claim
 from monitor.store.codec import decode_incident, decode_known, decode_labels
+from monitor.store.damage import readable
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack_ids
 from monitor.store.group import Group
 from monitor.store.judging import Court, Looks, Record, Recorded, Words
-from monitor.store.poison import readable, set_tokens_apart
+from monitor.store.poison import set_tokens_apart
 from monitor.store.rest import confirm
 from monitor.store.tables import health, incidents, introspections, tokens
 from monitor.store.transactions import AnyRow, Database

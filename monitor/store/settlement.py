@@ -17,10 +17,10 @@ from monitor.core.attempt import (
 from monitor.core.delivery import Role, Waiting
 from monitor.core.incident import settled
 from monitor.store.codec import encode
+from monitor.store.damage import incident_in
 from monitor.store.dialect import insert_on
 from monitor.store.disputes import decide
 from monitor.store.entries import Entry, add_entries
-from monitor.store.poison import incident_in
 from monitor.store.tables import health, incidents, letters, marks, outbox
 from monitor.store.transactions import Database, take_turns
 from monitor.store.unreachable import Source, accepted, mark
