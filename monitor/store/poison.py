@@ -8,7 +8,7 @@ by itself.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import Update, bindparam, func, select, update
@@ -27,7 +27,6 @@ AGAIN_AFTER: Final = timedelta(hours=1)
 _USELESS: Final = (Cause.SECRET, Cause.DAMAGED, Cause.INTERNAL)
 _MOST_NAMED: Final = 10
 
-_Value = TypeVar("_Value")
 _Gated = tuple[Waiter, Item, Passage]
 
 log = structlog.stdlib.get_logger("monitor.store")
