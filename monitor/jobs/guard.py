@@ -17,7 +17,7 @@ from monitor.core.clockwork import (
     vouches,
 )
 from monitor.core.incident import Incident, Step, advance
-from monitor.core.tokens import Code
+from monitor.core.tokens import Cause, Code
 from monitor.jobs.charter import Charter
 from monitor.jobs.planning import advance_matter, matter_verdict, plan_matter
 from monitor.jobs.watch import CLOCK, Watch
@@ -29,8 +29,8 @@ from monitor.store.times import newest_marks, note_believed
 _ASK_EVERY: Final = timedelta(minutes=1)
 _NOTE_EVERY: Final = timedelta(minutes=1)
 _MEND_EVERY: Final = timedelta(hours=1)
-_PATIENCE: Final = timedelta(minutes=2)
-"""So long a start waits for a `Date`; then a clock that nothing speaks against is
+_PATIENCE: Final = timedelta(seconds=30)
+"""So long a start waits for a reply; then a clock that nothing speaks against is
 believed, for an outage of Meta's must not keep known dates from being told."""
 
 log = structlog.stdlib.get_logger("monitor.clock")
@@ -57,6 +57,8 @@ class ClockGuard:
         self._asked: Reading | None = None
         self._mended_at = self._noted_at = timedelta()
         self._matter_open = False
+        self._replied = False
+        """Whether Meta answered the last question, be it without a `Date`."""
 
     @property
     def doubted_since(self) -> datetime | None:
@@ -83,7 +85,7 @@ class ClockGuard:
             return True
         now = watch.read()
         if self._asked is not None and not self._due(self._asked, now):
-            return False
+            return await self._believed_for_want_of_proof(now)
         self._asked = now
         heard = await self._ask()
         if heard is not None:
@@ -92,16 +94,19 @@ class ClockGuard:
                 return True
             watch.heard_last = heard
             watch.distrust(Doubt.APART, heard.received)
-        elif self._waited_long(now):
-            await self._believe()
+        elif await self._believed_for_want_of_proof(now):
             return True
         await self._tell(heard)
         return False
 
-    def _waited_long(self, now: Reading) -> bool:
+    async def _believed_for_want_of_proof(self, now: Reading) -> bool:
+        """A start that waited long enough for a `Date`, or got a reply without one."""
         if self.watch.doubt is not Doubt.UNPROVEN:
             return False
-        return now.steady - self._required_at >= _PATIENCE
+        if not self._replied and now.steady - self._required_at < _PATIENCE:
+            return False
+        await self._believe()
+        return True
 
     async def glance(self) -> bool:
         """For a command by hand: the clock is believed unless there is evidence."""
@@ -139,6 +144,8 @@ class ClockGuard:
         if not await self._store.ledger.try_spend(budget, sent.wall, 1):
             return None
         proof = await self._worker.inspect_caller(Caller(app.id, app.secret))
+        trouble = proof.trouble
+        self._replied = trouble is None or trouble.cause is not Cause.UNREACHABLE
         date = proof.usage.server_at
         return None if date is None else Heard(date, sent, self.watch.read())
 
