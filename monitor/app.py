@@ -218,7 +218,8 @@ async def open_house(
         courier = Courier(
             store, composer, lambda: Mailer(server), charter, now, random, watch
         )
-        longest = settings.hold.sudden.release_after
+        sweep = max(rule.check_every for rule in settings.rules)
+        longest = max(settings.hold.sudden.release_after, sweep)
 
         async def set_right(at: datetime) -> None:
             """Nothing waits for a time that was only dreamt of."""

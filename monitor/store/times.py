@@ -97,7 +97,7 @@ async def mend(
         now: The present instant, which must be right.
         lease: The longest that a token or a letter is in hand.
         group_wait: The longest that an entry waits for its group.
-        hold: The longest that an app's letters are held.
+        hold: The longest that an app's letters are held, or let go ahead.
 
     Returns:
         How many rows hold something that was decided at a time that has not come;
@@ -290,11 +290,10 @@ def _others(
     yield False, apps, rests, {"paused_until": None, "pause_cause": None}
     yield (
         False,
-        *ahead(
-            apps, true(), proved_at=None, rejected_at=now, usage_at=None, let_go_at=now
-        ),
+        *ahead(apps, true(), proved_at=None, rejected_at=now, usage_at=None),
     )
     yield False, apps, apps.c.held_until > latest + hold, {"held_until": now}
+    yield False, apps, apps.c.let_go_at > latest + hold, {"let_go_at": now}
     ends = holds.c.ended_at.is_(None) & (holds.c.until > latest + hold)
     yield False, holds, ends, {"until": now}
     rests = marks.c.until > latest + CHANNEL_PAUSE

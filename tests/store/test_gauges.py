@@ -75,8 +75,8 @@ async def test_apps_say_how_they_are(store: Store) -> None:
     await execute(
         store,
         "INSERT INTO holds (id, app_id, opened_at, until, users, tokens, looked_at,"
-        " codes, ended_at) VALUES ('a', '2', 0, 0, 1, 1, 1, 'revoked', NULL),"
-        " ('b', '1', 0, 0, 1, 1, 1, 'revoked', 1)",
+        " apps, codes, ended_at) VALUES ('a', '2', 0, 0, 1, 1, 1, 1, 'revoked', NULL),"
+        " ('b', '1', 0, 0, 1, 1, 1, 1, 'revoked', 1)",
     )
     one, two = (await Gauges(store.database).snapshot(NOW)).apps
     assert (one.rejected, one.resting, one.held, one.spent) == (True, True, False, 1)

@@ -82,7 +82,7 @@ async def test_thousands_of_entries_make_letters_that_can_be_taken(
     database_url: str, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One reader of very many entries gets several letters, not one too large."""
-    monkeypatch.setattr("monitor.store.outbox._MOST_ENTRIES", 20)
+    monkeypatch.setattr("monitor.store.sealing._MOST_ENTRIES", 20)
     async with connect(database_url, keyring) as store:
         ids = [f"t-{n}" for n in range(50)]
         await store.inventory.import_rows(map(a_row, ids), NOW)
