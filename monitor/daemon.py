@@ -136,11 +136,13 @@ class Daemon:
             clock,
             instance=self._instance,
             heartbeat=heartbeat_of(self._settings),
-            doubted_since=lambda: house.guard.doubted_since,
+            doubted_since=lambda: house.guard.suspected_since,
         )
         self._presence.heed(caretaker.ailments)
         jobs: dict[str, Callable[[], Awaitable[object]]] = {
-            "check": partial(_check, house, self._noting(caretaker, "check")),
+            "check": partial(
+                _check, house, self._noting(caretaker, "check"), wakers["deliver"]
+            ),
             "deliver": partial(
                 house.courier.deliver_due, self._noting(caretaker, "deliver")
             ),
@@ -246,11 +248,16 @@ async def _keep_time(
                 job.modify(next_run_time=wall)
 
 
-async def _check(house: House, progress: Callable[[int], None]) -> Tally:
+async def _check(
+    house: House, progress: Callable[[int], None], deliver: asyncio.Event
+) -> Tally:
     """Look at what is due, if the clock that says so may be gone by."""
-    if await house.guard.tick():
-        return await house.checker.check_due(progress)
-    return Tally()
+    doubted = house.guard.doubted_since is not None
+    if not await house.guard.tick():
+        return Tally()
+    if doubted:
+        deliver.set()  # letters waited for this word
+    return await house.checker.check_due(progress)
 
 
 async def _believed(house: House) -> bool:

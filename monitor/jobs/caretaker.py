@@ -212,11 +212,12 @@ class Caretaker:
     async def _tell(self, found: Sequence[Ailment], now: datetime) -> None:
         """Open, remind of or close the operator's matter of each organ.
 
-        By a clock that is doubted nothing is known of the others.
+        By a clock that is doubted nothing is known of the others, and of itself its
+        guard tells.
         """
-        doubted = self._doubted_since() is not None
-        organs = [Organ.CLOCK] if doubted else list(Organ)
-        subjects = {f"coverage:{organ}": organ for organ in organs}
+        if self._doubted_since() is not None:
+            return
+        subjects = {f"coverage:{organ}": organ for organ in Organ}
         is_open = await self._store.vitals.open_matters(subjects)
         for subject, organ in subjects.items():
             mine = [each for each in found if each.organ is organ and not each.told]

@@ -65,6 +65,12 @@ class ClockGuard:
         """Since when the clock is not believed; `None`: it is."""
         return self.watch.doubted_since
 
+    @property
+    def suspected_since(self) -> datetime | None:
+        """Since when something speaks against the clock; a start is no such thing."""
+        unproven = self.watch.doubt is Doubt.UNPROVEN
+        return None if unproven else self.watch.doubted_since
+
     def require(self) -> None:
         """Believe nothing until somebody vouches: a daemon knows no time before it."""
         now = self.watch.read()

@@ -73,7 +73,6 @@ _ORGANS: Final = {
     "scheduler": "the checker gets nothing done",
     "database": "the database could not be used, and works again",
     "smtp": "the way to the mail server fails (connect: no reply)",
-    "clock": "the clock of this machine is not believed, so nothing is asked",
 }
 _ABOUT: Final = {
     Code.CALLER_REJECTED: "app:1234567890",

@@ -49,7 +49,7 @@ async def hasty(self, mailer, sealed, *rest):
     sent = Attempt(Outcome.SENT, Phase.DOT, 250, "not yet")
     now = self._clock()
     database = self._store.database
-    await settle(database, sealed, sent, now, jitter=0, complaint=None)
+    await settle(database, sealed, sent, now, jitter=0)
     return await attempt(self, mailer, sealed, *rest)
 async def always(self, sealed, review):
     return True

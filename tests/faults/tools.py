@@ -165,7 +165,9 @@ class Ledger:
 
     def untold(self) -> int:
         """Entries that are not known to have left."""
-        (row,) = self.query("SELECT count(*) FROM outbox WHERE state <> 'sent'")
+        (row,) = self.query(
+            "SELECT count(*) FROM outbox WHERE state <> 'sent' AND role <> 'operator'"
+        )
         return int(row[0])
 
 
