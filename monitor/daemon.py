@@ -7,7 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -24,12 +24,11 @@ from monitor.config import Settings
 from monitor.errors import ConfigurationError, OperatorError, UnavailableError
 from monitor.jobs import Tally
 from monitor.jobs.caretaker import Caretaker
+from monitor.metronome import Metronome
 from monitor.presence import Presence
 from monitor.store.database import only_daemon
 from monitor.systemd import manager
 
-_OUT_OF_STEP: Final = 2.0
-"""Seconds by which the wall clock may run apart from the steady one between ticks."""
 _DRAIN: Final = timedelta(seconds=25)
 """What a stop leaves to work in hand; the contract says 30 seconds for everything."""
 
@@ -120,8 +119,7 @@ class Daemon:
 
     async def _live(self, house: House, *, reloaded: bool) -> None:
         wakers = {name: asyncio.Event() for name in _JOBS}
-        scheduler = _metronome(self._settings, wakers)
-        pendulum = asyncio.create_task(_keep_time(scheduler, self._settings))
+        metronome = Metronome(self._settings.schedule.tick, wakers.items(), clock)
         log.info(
             "daemon.started",
             apps=len(house.charter.apps),
@@ -155,8 +153,7 @@ class Daemon:
         try:
             await self._turn.wait()
         finally:
-            pendulum.cancel()
-            scheduler.shutdown(wait=False)
+            metronome.stop()
             house.checker.stop()
             house.courier.stop()
             for waker in wakers.values():
@@ -204,48 +201,6 @@ class Daemon:
             except Exception:  # a bug must not silence the daemon for good
                 self._presence.failed(name)
                 log.exception("job.failed", job=name)
-
-
-def _metronome(settings: Settings, wakers: dict[str, asyncio.Event]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - apscheduler has no types
-    """The scheduler: it only sets events; long-lived tasks do the work."""
-    from apscheduler.schedulers.asyncio import AsyncIOScheduler  # noqa: PLC0415 - slow
-
-    scheduler = AsyncIOScheduler(
-        timezone="UTC",
-        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-    )
-    seconds = settings.schedule.tick.total_seconds()
-    for name, waker in wakers.items():
-        # An interval's first run is one interval late unless it is told otherwise.
-        scheduler.add_job(
-            _wake, "interval", [waker], seconds=seconds, id=name, next_run_time=clock()
-        )
-    scheduler.start()
-    return scheduler
-
-
-async def _wake(waker: asyncio.Event) -> None:
-    waker.set()
-
-
-async def _keep_time(
-    scheduler: Any,  # noqa: ANN401 - apscheduler has no types
-    settings: Settings,
-) -> None:
-    """Set the scheduler right when the wall clock is set.
-
-    It reckons the next run by the wall clock, so it would stand still for as long as
-    that is set back; this sleeps by the loop's own.
-    """
-    loop, every = asyncio.get_running_loop(), settings.schedule.tick.total_seconds()
-    wall, steady = clock(), loop.time()
-    while True:
-        await asyncio.sleep(every)
-        moved = (clock() - wall).total_seconds() - (loop.time() - steady)
-        wall, steady = clock(), loop.time()
-        if abs(moved) > _OUT_OF_STEP:
-            for job in scheduler.get_jobs():
-                job.modify(next_run_time=wall)
 
 
 async def _check(
