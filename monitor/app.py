@@ -228,6 +228,7 @@ async def open_house(
                 lease=charter.lease,
                 group_wait=charter.group_wait,
                 hold=longest,
+                sweep=charter.sweep,
             ):
                 await checker.judge_again()
 

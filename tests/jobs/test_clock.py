@@ -75,6 +75,7 @@ async def guarded(
             lease=wishes.lease,
             group_wait=wishes.group_wait,
             hold=4 * HOUR,
+            sweep=6 * HOUR,
         ):
             await home.checker.judge_again()
 
