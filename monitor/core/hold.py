@@ -25,6 +25,8 @@ SUDDEN_NEWS: Final = frozenset(
 
 WITNESSES: Final = 5
 """So many other users are looked at for each one whose token is suspected."""
+_MANY: Final = 1_000_000
+"""More users are never counted."""
 _ENOUGH: Final = 10
 """Times `at_least`."""
 LOOK_AGAIN: Final = timedelta(minutes=30)
@@ -65,6 +67,8 @@ def may_be_wave(users: int, brake: Brake) -> bool:
 
 def outvoted_by(users: int, brake: Brake) -> int:
     """How many users must have been looked at for this news to be no wave."""
+    if users >= brake.share * _MANY:
+        return _MANY  # a share of nothing is outvoted by nobody
     return floor(users / brake.share) + 1
 
 

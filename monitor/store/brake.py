@@ -148,7 +148,10 @@ async def free(
 
 
 async def _all_recovered(connection: AsyncConnection, app_id: str) -> bool:
-    """Whether nothing sudden of an app waits to be told, and nothing is suspected."""
+    """Whether nothing sudden of an app waits to be told, and nothing is suspected.
+
+    Dated news and silenced news open no hold, and keep none open.
+    """
     let_go_at = select(apps.c.let_go_at).where(apps.c.id == app_id).scalar_subquery()
     suspected = exists().where(
         health.c.app_id == app_id, health.c.suspicion.in_(SUDDEN_NEWS)
@@ -157,6 +160,8 @@ async def _all_recovered(connection: AsyncConnection, app_id: str) -> bool:
         outbox.c.app_id == app_id,
         outbox.c.state.in_(["waiting", "sealed"]),
         outbox.c.role != Role.OPERATOR,
+        outbox.c.news_at.is_not(None),
+        func.coalesce(outbox.c.waits_for, "") != Waiting.SILENCE,
         or_(let_go_at.is_(None), outbox.c.news_at > let_go_at),
     )
     return not await connection.scalar(select(or_(suspected, waits)))

@@ -57,6 +57,14 @@ def test_counting_others_may_stop_when_they_outvote_the_news(users: int) -> None
     assert may_be_wave(users, BRAKE) is (users > 5)
 
 
+@pytest.mark.parametrize("share", [0.0, 5e-324, 1e-12, 1.0])
+def test_any_share_can_be_counted(share: float) -> None:
+    brake = Brake(share=share)
+    enough = outvoted_by(6, brake)
+    assert 0 < enough <= 1_000_000
+    assert is_wave(Wave(6, 6, 6 + enough), brake) is (share < 1e-6)
+
+
 def test_more_suspects_than_a_wave_needs_are_enough() -> None:
     enough = enough_suspects(BRAKE)
     assert is_wave(Wave(enough, enough, enough), BRAKE)

@@ -192,6 +192,22 @@ async def test_a_hold_that_holds_nothing_ends(store: Store) -> None:
     assert (ended.id, ended.how) == (held.id, "recovered")
 
 
+async def test_dated_and_silenced_news_keep_no_hold_open(store: Store) -> None:
+    """They kept it open once: what a second outage brought went at its deadline."""
+    held = await opened(store)
+    await execute(store, "UPDATE outbox SET state = 'dropped' WHERE role = 'owner'")
+    ending = Introspection(app_id="1", user_id="u6", expires_at=NOW + 2 * DAY)
+    await look(store, ending, EIGHT[6], at=NOW)
+    await fall(store, EIGHT[7])
+    await execute(
+        store,
+        "UPDATE outbox SET waits_for = 'silence', due_at = due_at + 86400000000 "
+        "WHERE state = 'waiting' AND role = 'owner' AND news_at IS NOT NULL",
+    )
+    (ended,) = (await seal(store, TOLD_AT + MINUTE)).ended
+    assert (ended.id, ended.how) == (held.id, "recovered")
+
+
 # --- witnesses and kin
 
 
