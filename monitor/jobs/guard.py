@@ -92,16 +92,23 @@ class ClockGuard:
                 return True
             watch.heard_last = heard
             watch.distrust(Doubt.APART, heard.received)
-        elif self._waited_long(now):
+        elif await self._waited_long(now):
             await self._believe()
             return True
         await self._tell(heard)
         return False
 
-    def _waited_long(self, now: Reading) -> bool:
+    async def _waited_long(self, now: Reading) -> bool:
+        """Whether a clock nothing speaks against has waited long enough for a `Date`.
+
+        A doubt that a daemon before us wrote down speaks against it: a restart is no
+        evidence.
+        """
         if self.watch.doubt is not Doubt.UNPROVEN:
             return False
-        return now.steady - self._required_at >= _PATIENCE
+        if now.steady - self._required_at < _PATIENCE:
+            return False
+        return not await self._store.apps.lasting_matter(CLOCK)
 
     async def glance(self) -> bool:
         """For a command by hand: the clock is believed unless there is evidence."""

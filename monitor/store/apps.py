@@ -115,6 +115,16 @@ class Apps:
         async with self._database.read() as connection:
             return (await connection.execute(query)).first() is not None
 
+    async def lasting_matter(self, subject: str) -> bool:
+        """Whether the subject has an open incident that nothing good was seen of."""
+        query = select(incidents.c.id, incidents.c.state).where(
+            incidents.c.subject == subject, incidents.c.closed_at.is_(None)
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+        incident = None if row is None else incident_in(row)
+        return incident is not None and incident.healing is None
+
 
 async def advance_matter(
     connection: AsyncConnection,

@@ -203,6 +203,28 @@ async def test_without_graph_and_without_a_mark_the_operator_hears_after_a_while
     assert len(home.letters(OPS)) == 1
 
 
+@pytest.mark.parametrize("off", [YEARS, 30 * DAY])
+async def test_a_restart_ends_no_doubt_that_was_written_down(
+    house: Builder, off: timedelta
+) -> None:
+    """It did once, if Graph was down: owners read that living tokens had ended."""
+    home = await house(a_token(expires_in=40 * DAY))
+    place = await guarded(home)
+    await place.live(10 * MINUTE)
+    place.wall.advance(off)
+    await place.live(10 * MINUTE)
+    home.graph.fail_with("reset")
+    place = await guarded(home, off=off)
+    await place.live(HOUR)
+    assert not place.trusted
+    assert home.owner_letters == []
+    home.graph.fail_with(None)
+    place.wall.now = home.clock()
+    await place.live(30 * MINUTE)
+    assert place.trusted
+    assert home.owner_letters == []
+
+
 async def test_a_command_by_hand_is_believed_unless_something_is_against_it(
     house: Builder,
 ) -> None:
