@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.delivery import Role, Waiting
+from monitor.core.delivery import Drop, Role, Waiting
 from monitor.core.hold import (
     SUDDEN_NEWS,
     Brake,
@@ -288,8 +288,13 @@ def _news(since: datetime) -> CTE:
         outbox.c.state == "waiting",
         func.coalesce(outbox.c.waits_for, "") != Waiting.SILENCE,
     )
+    # Who calls it no news does not say that the storm is over: the others are held.
+    discarded = outbox.c.dropped_for == Drop.DISCARDED
     lately = told.where(
-        outbox.c.news_at >= since, outbox.c.state.in_(["sealed", "sent"])
+        or_(
+            outbox.c.state.in_(["sealed", "sent"]) & (outbox.c.news_at >= since),
+            discarded & (outbox.c.settled_at >= since),
+        )
     )
     return union_all(suspected, waiting, lately).cte("news")
 

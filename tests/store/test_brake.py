@@ -171,6 +171,20 @@ async def test_what_is_discarded_does_not_excuse_what_comes(store: Store) -> Non
     assert len((await seal(store, TOLD_AT + 2 * HOUR)).held) == 1
 
 
+async def test_what_is_discarded_leaves_no_rest_of_the_storm_to_be_told(
+    store: Store,
+) -> None:
+    """The few that were planned or suspected only then were told once."""
+    await opened(store)
+    await fall(store, EIGHT[3], at=TOLD_AT - 12 * MINUTE)
+    await suspect(store, EIGHT[4], at=TOLD_AT - MINUTE)
+    freed = await store.holds.discard("1", STORM, "ann", None, TOLD_AT)
+    assert freed is not None
+    assert freed.entries == 4
+    await suspect(store, EIGHT[4], at=TOLD_AT + 11 * MINUTE)
+    assert len((await seal(store, TOLD_AT + 15 * MINUTE)).held) == 1
+
+
 async def test_a_hold_ends_at_its_deadline(store: Store) -> None:
     held = await opened(store)
     early = await seal(store, held.until - MINUTE)
