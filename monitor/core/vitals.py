@@ -153,7 +153,8 @@ def ailments(signs: Signs, now: datetime) -> tuple[Ailment, ...]:
     """
     if signs.doubted_since is not None:
         what = "the clock of this machine is not believed, so nothing is asked"
-        return (Ailment(Organ.CLOCK, what, signs.doubted_since),)
+        # The guard of the clock writes to the operator, once anything speaks against it.
+        return (Ailment(Organ.CLOCK, what, signs.doubted_since, told=True),)
     gone = _database(signs, now, "the database cannot be used")
     if gone:
         return gone
