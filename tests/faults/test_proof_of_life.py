@@ -246,6 +246,23 @@ async def test_a_caretaker_that_sees_nothing_is_found_out(
         await watched(await daemon(Hasty), kind())
 
 
+@pytest.mark.parametrize("state", ["transient", "null_item"])
+async def test_one_token_meta_tells_nothing_about_is_no_silence(
+    daemon: Make, state: str
+) -> None:
+    """Only it was asked for hours: the others were not due."""
+    here = await daemon()
+    await here.live(2 * TICK)
+    here.home.graph.set_state("north", state)
+    await here.change("UPDATE health SET next_check_at = 0")
+    await here.live(5 * HOUR)
+    assert here.bells() == []
+    here.home.graph.set_state("south", state)
+    await here.live(3 * HOUR)
+    (told,) = here.bells()
+    assert "(graph)" in told
+
+
 async def test_by_a_doubted_clock_nothing_is_forgotten(daemon: Make) -> None:
     here = await daemon()
     await here.live(2 * TICK)
