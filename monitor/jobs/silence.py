@@ -1,13 +1,12 @@
 """Silence: since when asking about an app's tokens has brought nothing conclusive."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from monitor.core.tokens import Cause, Inconclusive, Introspection
 from monitor.core.vitals import BLIND_AFTER
 from monitor.probe.heard import Heard
-
 
 _CALL_AFTER: Final = BLIND_AFTER / 2
 
@@ -34,7 +33,7 @@ class Silence:
             )
 
     def needs_witness(self, now: datetime) -> bool:
-        """Whether it lasts, as far as those tell who were asked: perhaps only theirs."""
+        """Whether it lasts, as far as those tell who were asked."""
         lasts = self._since is not None and now - self._since >= _CALL_AFTER
         return self._asked and not self._broken and lasts
 
