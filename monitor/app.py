@@ -218,8 +218,6 @@ async def open_house(
         courier = Courier(
             store, composer, lambda: Mailer(server), charter, now, random, watch
         )
-        sweep = max(rule.check_every for rule in settings.rules)
-        longest = max(settings.hold.sudden.release_after, sweep)
 
         async def set_right(at: datetime) -> None:
             """Nothing waits for a time that was only dreamt of."""
@@ -228,7 +226,8 @@ async def open_house(
                 at,
                 lease=charter.lease,
                 group_wait=charter.group_wait,
-                hold=longest,
+                hold=charter.brake.release_after,
+                sweep=charter.sweep,
             ):
                 await checker.judge_again()
 

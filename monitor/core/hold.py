@@ -25,6 +25,8 @@ SUDDEN_NEWS: Final = frozenset(
 
 WITNESSES: Final = 5
 """So many other users are looked at for each one whose token is suspected."""
+_MANY: Final = 1_000_000
+"""More users are never counted."""
 _ENOUGH: Final = 10
 """Times `at_least`."""
 LOOK_AGAIN: Final = timedelta(minutes=30)
@@ -65,6 +67,8 @@ def may_be_wave(users: int, brake: Brake) -> bool:
 
 def outvoted_by(users: int, brake: Brake) -> int:
     """How many users must have been looked at for this news to be no wave."""
+    if users >= brake.share * _MANY:
+        return _MANY  # a share of nothing is outvoted by nobody
     return floor(users / brake.share) + 1
 
 
@@ -73,6 +77,14 @@ def is_wave(wave: Wave, brake: Brake) -> bool:
     if not may_be_wave(wave.users, brake):
         return False
     return wave.users > brake.share * wave.looked_at
+
+
+def is_over(users: int, brake: Brake) -> bool:
+    """Whether so few have sudden news that a storm, if it was one, has passed.
+
+    Half of what opens one, so that a hold does not come and go with a single user.
+    """
+    return users <= brake.at_least // 2
 
 
 def enough_suspects(brake: Brake) -> int:

@@ -153,6 +153,7 @@ def ailments(signs: Signs, now: datetime) -> tuple[Ailment, ...]:
     """
     if signs.doubted_since is not None:
         what = "the clock of this machine is not believed, so nothing is asked"
+        # The guard writes to the operator, once anything speaks against the clock.
         return (Ailment(Organ.CLOCK, what, signs.doubted_since, told=True),)
     gone = _database(signs, now, "the database cannot be used")
     if gone:

@@ -322,6 +322,10 @@ class AppDesk:
         if self._failures != self._failures_noted:
             facts["failures"] = self._failures
         facts |= self._silence.change(self.trouble, self._clock())
+        if self._silence.needs_witness(self._clock()):
+            await self._store.apps.call_witness(
+                self.id, self._clock(), self._charter.lease
+            )
         if facts:
             await self._store.apps.note(self.id, **facts)
 

@@ -114,7 +114,10 @@ class Caretaker:
             self._ping(now)
             if self._doubted_since() is None:
                 await self._reporter.report(found, now)
-            if _has_passed(_TIDY_EVERY, self._tidied_at, now):
+            # By a doubted clock everything might seem old.
+            if self._doubted_since() is None and _has_passed(
+                _TIDY_EVERY, self._tidied_at, now
+            ):
                 self._tidied_at = now
                 self._begin("tidy", partial(self._tidy, now))
         except UnavailableError:

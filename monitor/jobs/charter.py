@@ -71,3 +71,8 @@ class Charter:
     def house_rule(self) -> Rule:
         """The policy by which the operator's own matters are repeated."""
         return self.rules[-1]
+
+    @property
+    def sweep(self) -> timedelta:
+        """In so long every token is looked at once."""
+        return max(rule.check_every for rule in self.rules)

@@ -106,10 +106,16 @@ class ClockGuard:
         return False
 
     async def _believed_for_want_of_proof(self, now: Reading) -> bool:
-        """A start that waited long enough for a `Date`, or got a reply without one."""
+        """A start that waited long enough for a `Date`, or got a reply without one.
+
+        A doubt that a daemon before us wrote down speaks against the clock: a restart
+        is no evidence.
+        """
         if self.watch.doubt is not Doubt.UNPROVEN:
             return False
         if not self._replied and now.steady - self._required_at < _PATIENCE:
+            return False
+        if await self._store.apps.lasting_matter(CLOCK):
             return False
         await self._believe()
         return True

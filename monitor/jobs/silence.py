@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from monitor.core.tokens import Cause, Inconclusive, Introspection
+from monitor.core.vitals import BLIND_AFTER
 from monitor.probe.heard import Heard
+
+_CALL_AFTER: Final = BLIND_AFTER / 2
 
 
 class Silence:
@@ -27,6 +31,11 @@ class Silence:
             self._broken = any(each.print in said for each in heard) or any(
                 isinstance(each.answer, Introspection) for each in heard
             )
+
+    def needs_witness(self, now: datetime) -> bool:
+        """Whether it lasts, as far as those tell who were asked."""
+        lasts = self._since is not None and now - self._since >= _CALL_AFTER
+        return self._asked and not self._broken and lasts
 
     def change(self, trouble: Inconclusive | None, now: datetime) -> dict[str, object]:
         """What to note about the app when the sweep is over; mostly nothing.

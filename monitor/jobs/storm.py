@@ -31,8 +31,7 @@ def storm_of(charter: Charter, clock: Callable[[], datetime]) -> Storm:
             plan_matter(charter, subject, app, facts, now),
         )
 
-    sweep = max(rule.check_every for rule in charter.rules)
-    return Storm(charter.brake, tell, sweep)
+    return Storm(charter.brake, tell, charter.sweep)
 
 
 def tell_holds(done: Pass) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from sqlalchemy import func, insert, select, update
@@ -93,6 +93,29 @@ class Apps:
             row = (await connection.execute(query)).one()
             return Kinship(int(row[0]), int(row[1]), row[2])
 
+    async def call_witness(self, app_id: str, now: datetime, lease: timedelta) -> None:
+        """Make due one token that was answered last time, if one is left.
+
+        One token about which Meta tells nothing is no silence of Meta's.
+        """
+        answered = (
+            select(health.c.token_row)
+            .where(
+                health.c.app_id == app_id,
+                health.c.verified_at.is_not(None),
+                health.c.inconclusive_cause.is_(None),
+                health.c.next_check_at > now + lease,
+            )
+            .order_by(health.c.next_check_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        async with self._database.write() as connection:
+            row = await connection.scalar(answered)
+            if row is not None:
+                ours = update(health).where(health.c.token_row == row)
+                await connection.execute(ours.values(next_check_at=now))
+
     async def matter(
         self,
         subject: str,
@@ -114,6 +137,16 @@ class Apps:
         )
         async with self._database.read() as connection:
             return (await connection.execute(query)).first() is not None
+
+    async def lasting_matter(self, subject: str) -> bool:
+        """Whether the subject has an open incident that nothing good was seen of."""
+        query = select(incidents.c.id, incidents.c.state).where(
+            incidents.c.subject == subject, incidents.c.closed_at.is_(None)
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+        incident = None if row is None else incident_in(row)
+        return incident is not None and incident.healing is None
 
 
 async def advance_matter(

@@ -16,7 +16,6 @@ from sqlalchemy import (
     Select,
     Text,
     cast,
-    exists,
     func,
     insert,
     literal,
@@ -27,11 +26,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.delivery import Role, Waiting
+from monitor.core.delivery import Drop, Role, Waiting
 from monitor.core.hold import (
     SUDDEN_NEWS,
     Brake,
     Wave,
+    is_over,
     is_wave,
     may_be_wave,
     outvoted_by,
@@ -42,6 +42,7 @@ from monitor.store.codec import split_codes
 from monitor.store.dialect import insert_on
 from monitor.store.group import new_id
 from monitor.store.tables import apps, health, holds, introspections, outbox, tokens
+from monitor.store.transactions import AnyRow
 
 Tell: TypeAlias = Callable[
     [str, str | None, Sequence[Code], Mapping[str, str]], tuple[Advance, PlanMatter]
@@ -83,17 +84,27 @@ class Ended:
 async def end_holds(
     connection: AsyncConnection, storm: Storm, now: datetime
 ) -> list[Ended]:
-    """End the holds whose time is over, and those that hold nothing any more."""
-    ended = []
-    rows = await connection.execute(
-        select(holds.c.id, holds.c.app_id, holds.c.until).where(
-            holds.c.ended_at.is_(None)
+    """End the holds whose time is over, and those whose storm is.
+
+    A few who are left are no storm: what is true of them goes after its last look, and
+    what comes next is counted anew.
+    """
+    ended: list[Ended] = []
+    rows = (
+        await connection.execute(
+            select(holds.c.id, holds.c.app_id, holds.c.until).where(
+                holds.c.ended_at.is_(None)
+            )
         )
-    )
-    for row in rows.all():
+    ).all()
+    if not rows:
+        return ended
+    found = await _count(connection, now - storm.brake.within)
+    over = is_over(sum(each.users for each in found.values()), storm.brake)
+    for row in rows:
         if row.until <= now:
             how, let_go_at = "deadline", row.until
-        elif await _all_recovered(connection, row.app_id):
+        elif over:
             how, let_go_at = "recovered", None
         else:
             continue
@@ -147,21 +158,6 @@ async def free(
     )
 
 
-async def _all_recovered(connection: AsyncConnection, app_id: str) -> bool:
-    """Whether nothing sudden of an app waits to be told, and nothing is suspected."""
-    let_go_at = select(apps.c.let_go_at).where(apps.c.id == app_id).scalar_subquery()
-    suspected = exists().where(
-        health.c.app_id == app_id, health.c.suspicion.in_(SUDDEN_NEWS)
-    )
-    waits = exists().where(
-        outbox.c.app_id == app_id,
-        outbox.c.state.in_(["waiting", "sealed"]),
-        outbox.c.role != Role.OPERATOR,
-        or_(let_go_at.is_(None), outbox.c.news_at > let_go_at),
-    )
-    return not await connection.scalar(select(or_(suspected, waits)))
-
-
 # --- counting ---------------------------------------------------------------------
 
 
@@ -177,15 +173,7 @@ async def open_holds(
     waiting = (await connection.scalars(_CANDIDATES)).all()
     if not waiting:
         return []
-    news = _news(now - brake.within)
-    counted = await connection.execute(
-        select(
-            news.c.app_id,
-            func.count(news.c.user.distinct()).label("users"),
-            func.count(news.c.token_row.distinct()).label("tokens"),
-        ).group_by(news.c.app_id)
-    )
-    found = {row.app_id: row for row in counted}
+    found = await _count(connection, now - brake.within)
     users = sum(row.users for row in found.values())
     if not may_be_wave(users, brake):
         return []
@@ -231,6 +219,19 @@ _CANDIDATES: Final = (
     .order_by(outbox.c.app_id)
 )
 """Apps of which sudden news waits to be told, and nothing is held yet."""
+
+
+async def _count(connection: AsyncConnection, since: datetime) -> dict[str, AnyRow]:
+    """By app how many users have sudden news, and with how many tokens."""
+    news = _news(since)
+    counted = await connection.execute(
+        select(
+            news.c.app_id,
+            func.count(news.c.user.distinct()).label("users"),
+            func.count(news.c.token_row.distinct()).label("tokens"),
+        ).group_by(news.c.app_id)
+    )
+    return {row.app_id: row for row in counted}
 
 
 def _user(token_row: ColumnElement[int]) -> ColumnElement[str]:
@@ -283,8 +284,13 @@ def _news(since: datetime) -> CTE:
         outbox.c.state == "waiting",
         func.coalesce(outbox.c.waits_for, "") != Waiting.SILENCE,
     )
+    # Who calls it no news does not say that the storm is over: the others are held.
+    discarded = outbox.c.dropped_for == Drop.DISCARDED
     lately = told.where(
-        outbox.c.news_at >= since, outbox.c.state.in_(["sealed", "sent"])
+        or_(
+            outbox.c.state.in_(["sealed", "sent"]) & (outbox.c.news_at >= since),
+            discarded & (outbox.c.settled_at >= since),
+        )
     )
     return union_all(suspected, waiting, lately).cte("news")
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Drop, Role, Waiting
 from monitor.store.apps import advance_matter
 from monitor.store.brake import Storm, end_hold, free
-from monitor.store.tables import audit, holds, outbox
+from monitor.store.tables import apps, audit, holds, outbox
 from monitor.store.transactions import Database, take_turns
 
 _HELD: Final = (
@@ -81,7 +81,7 @@ class Holds:
             hold = await _open_hold(connection, app_id)
             if hold is None:
                 return None
-            freed = await _count(connection, hold, app_id)
+            freed = await _count(connection, hold, app_id, and_(*_HELD))
             end = ("released", author, reason)
             await end_hold(connection, hold, app_id, end, now)
             await free(connection, app_id, now + storm.sweep, now)
@@ -100,10 +100,11 @@ class Holds:
             hold = await _open_hold(connection, app_id)
             if hold is None:
                 return None
-            freed = await _count(connection, hold, app_id)
+            theirs = await _sudden(connection, app_id)
+            freed = await _count(connection, hold, app_id, theirs)
             await connection.execute(
                 update(outbox)
-                .where(outbox.c.app_id == app_id, *_HELD)
+                .where(outbox.c.app_id == app_id, theirs)
                 .values(state="dropped", dropped_for=Drop.DISCARDED, settled_at=now)
             )
             end = ("discarded", author, reason)
@@ -128,11 +129,32 @@ async def _open_hold(connection: AsyncConnection, app_id: str) -> str | None:
     return found
 
 
-async def _count(connection: AsyncConnection, hold: str, app_id: str) -> Freed:
+async def _sudden(connection: AsyncConnection, app_id: str) -> ColumnElement[bool]:
+    """What is held, and what of the same storm would be at its next turn."""
+    let_go_at = await connection.scalar(
+        select(apps.c.let_go_at).where(apps.c.id == app_id)
+    )
+    news = outbox.c.news_at.is_not(None)
+    if let_go_at is not None:
+        news = outbox.c.news_at > let_go_at
+    silenced = func.coalesce(outbox.c.waits_for, "") == Waiting.SILENCE
+    return and_(
+        outbox.c.state == "waiting",
+        outbox.c.role != Role.OPERATOR,
+        or_(outbox.c.waits_for == Waiting.HOLD, news & ~silenced),
+    )
+
+
+async def _count(
+    connection: AsyncConnection,
+    hold: str,
+    app_id: str,
+    which: ColumnElement[bool],
+) -> Freed:
     row = (
         await connection.execute(
             select(func.count(), func.count(outbox.c.recipient.distinct())).where(
-                outbox.c.app_id == app_id, *_HELD
+                outbox.c.app_id == app_id, which
             )
         )
     ).one()

@@ -87,6 +87,7 @@ async def mend(
     lease: timedelta,
     group_wait: timedelta,
     hold: timedelta,
+    sweep: timedelta,
 ) -> int:
     """Bring back to the present what lies further ahead than it may.
 
@@ -97,14 +98,15 @@ async def mend(
         now: The present instant, which must be right.
         lease: The longest that a token or a letter is in hand.
         group_wait: The longest that an entry waits for its group.
-        hold: The longest that an app's letters are held, or let go ahead.
+        hold: The longest that an app's letters are held.
+        sweep: How far ahead a release lets news go.
 
     Returns:
         How many rows hold something that was decided at a time that has not come;
         if any, everything should be judged anew.
     """
     found = 0
-    for decided, table, where, values in _others(now, lease, group_wait, hold):
+    for decided, table, where, values in _others(now, lease, group_wait, hold, sweep):
         found += await _mend(database, table, where, values) * decided
     found += await _mend_health(database, now, lease)
     found += await _mend_incidents(database, now)
@@ -239,7 +241,11 @@ _Mending: TypeAlias = tuple[bool, Table, ColumnElement[bool], dict[str, Any]]
 
 
 def _others(
-    now: datetime, lease: timedelta, group_wait: timedelta, hold: timedelta
+    now: datetime,
+    lease: timedelta,
+    group_wait: timedelta,
+    hold: timedelta,
+    sweep: timedelta,
 ) -> Iterator[_Mending]:
     latest = now + APART
 
@@ -292,8 +298,10 @@ def _others(
         False,
         *ahead(apps, true(), proved_at=None, rejected_at=now, usage_at=None),
     )
+    # A release lets go what the next sweep finds: that lies ahead and is right.
+    freed = apps.c.let_go_at > latest + sweep
+    yield False, apps, freed, {"let_go_at": now}
     yield False, apps, apps.c.held_until > latest + hold, {"held_until": now}
-    yield False, apps, apps.c.let_go_at > latest + hold, {"let_go_at": now}
     ends = holds.c.ended_at.is_(None) & (holds.c.until > latest + hold)
     yield False, holds, ends, {"until": now}
     rests = marks.c.until > latest + CHANNEL_PAUSE

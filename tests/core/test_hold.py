@@ -13,6 +13,7 @@ from monitor.core.hold import (
     Wave,
     enough_suspects,
     is_free,
+    is_over,
     is_wave,
     may_be_wave,
     news_at,
@@ -55,6 +56,20 @@ def test_counting_others_may_stop_when_they_outvote_the_news(users: int) -> None
     enough = outvoted_by(users, BRAKE)
     assert not is_wave(Wave(users, users, users + enough), BRAKE)
     assert may_be_wave(users, BRAKE) is (users > 5)
+
+
+@pytest.mark.parametrize("share", [0.0, 5e-324, 1e-12, 1.0])
+def test_any_share_can_be_counted(share: float) -> None:
+    brake = Brake(share=share)
+    enough = outvoted_by(6, brake)
+    assert 0 < enough <= 1_000_000
+    assert is_wave(Wave(6, 6, 6 + enough), brake) is (share < 1e-6)
+
+
+def test_a_storm_is_over_when_far_fewer_are_left_than_open_one() -> None:
+    assert not is_over(3, BRAKE)
+    assert is_over(2, BRAKE)
+    assert is_over(0, Brake(at_least=1))
 
 
 def test_more_suspects_than_a_wave_needs_are_enough() -> None:

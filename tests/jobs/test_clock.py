@@ -75,6 +75,7 @@ async def guarded(
             lease=wishes.lease,
             group_wait=wishes.group_wait,
             hold=4 * HOUR,
+            sweep=6 * HOUR,
         ):
             await home.checker.judge_again()
 
@@ -197,13 +198,35 @@ async def test_without_graph_nobody_waits_long_for_a_date(house: Builder) -> Non
     home.clock.advance(3 * DAY + HOUR)
     place = await guarded(home)
     await place.work()
-    assert place.guard.watch.doubt is Doubt.UNPROVEN
+    assert await home.entries() == [], "not believed yet"
     place.advance(MINUTE)
     await place.work()
     assert place.trusted, "an outage of Meta's is no evidence against the clock"
     await place.live(20 * MINUTE)
     assert len(home.letters(ANN)) == 1, "known dates are told all the same"
     assert home.letters(OPS) == []
+
+
+@pytest.mark.parametrize("off", [YEARS, 30 * DAY])
+async def test_a_restart_ends_no_doubt_that_was_written_down(
+    house: Builder, off: timedelta
+) -> None:
+    """It did once, if Graph was down: owners read that living tokens had ended."""
+    home = await house(a_token(expires_in=40 * DAY))
+    place = await guarded(home)
+    await place.live(10 * MINUTE)
+    place.wall.advance(off)
+    await place.live(10 * MINUTE)
+    home.graph.fail_with("reset")
+    place = await guarded(home, off=off)
+    await place.live(HOUR)
+    assert place.guard.doubted_since is not None
+    assert home.owner_letters == []
+    home.graph.fail_with(None)
+    place.wall.now = home.clock()
+    await place.live(30 * MINUTE)
+    assert place.trusted
+    assert home.owner_letters == []
 
 
 async def test_a_command_by_hand_is_believed_unless_something_is_against_it(

@@ -171,6 +171,20 @@ async def test_what_is_discarded_does_not_excuse_what_comes(store: Store) -> Non
     assert len((await seal(store, TOLD_AT + 2 * HOUR)).held) == 1
 
 
+async def test_what_is_discarded_leaves_no_rest_of_the_storm_to_be_told(
+    store: Store,
+) -> None:
+    """The few that were planned or suspected only then were told once."""
+    await opened(store)
+    await fall(store, EIGHT[3], at=TOLD_AT - 12 * MINUTE)
+    await suspect(store, EIGHT[4], at=TOLD_AT - MINUTE)
+    freed = await store.holds.discard("1", STORM, "ann", None, TOLD_AT)
+    assert freed is not None
+    assert freed.entries == 4
+    await suspect(store, EIGHT[4], at=TOLD_AT + 11 * MINUTE)
+    assert len((await seal(store, TOLD_AT + 15 * MINUTE)).held) == 1
+
+
 async def test_a_hold_ends_at_its_deadline(store: Store) -> None:
     held = await opened(store)
     early = await seal(store, held.until - MINUTE)
@@ -185,10 +199,26 @@ async def test_a_hold_ends_at_its_deadline(store: Store) -> None:
 async def test_a_hold_that_holds_nothing_ends(store: Store) -> None:
     held = await opened(store)
     await execute(store, "UPDATE outbox SET state = 'dropped' WHERE role = 'owner'")
-    await suspect(store, EIGHT[5], at=TOLD_AT)
-    assert (await seal(store, TOLD_AT + MINUTE)).ended == [], "something is suspected"
+    await suspect(store, EIGHT[4], EIGHT[5], at=TOLD_AT)
+    assert (await seal(store, TOLD_AT + MINUTE)).ended == [], "two are suspected"
     await look(store, user(EIGHT[5]), EIGHT[5], at=TOLD_AT + 2 * MINUTE)
     (ended,) = (await seal(store, TOLD_AT + 3 * MINUTE)).ended
+    assert (ended.id, ended.how) == (held.id, "recovered")
+
+
+async def test_dated_and_silenced_news_keep_no_hold_open(store: Store) -> None:
+    """They kept it open once: what a second outage brought went at its deadline."""
+    held = await opened(store)
+    await execute(store, "UPDATE outbox SET state = 'dropped' WHERE role = 'owner'")
+    ending = Introspection(app_id="1", user_id="u6", expires_at=NOW + 2 * DAY)
+    await look(store, ending, EIGHT[6], at=NOW)
+    await fall(store, EIGHT[7])
+    await execute(
+        store,
+        "UPDATE outbox SET waits_for = 'silence', due_at = due_at + 86400000000 "
+        "WHERE state = 'waiting' AND role = 'owner' AND news_at IS NOT NULL",
+    )
+    (ended,) = (await seal(store, TOLD_AT + MINUTE)).ended
     assert (ended.id, ended.how) == (held.id, "recovered")
 
 

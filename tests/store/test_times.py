@@ -62,6 +62,7 @@ async def mended(store: Store) -> int:
         lease=LEASE,
         group_wait=2 * MINUTE,
         hold=4 * HOUR,
+        sweep=6 * HOUR,
     )
 
 
@@ -161,6 +162,17 @@ async def test_what_is_right_stays_as_it_is(store: Store) -> None:
     before = await everything(store)
     assert await mended(store) == 0
     assert await everything(store) == before
+
+
+async def test_a_release_goes_on_to_cover_the_next_sweep(store: Store) -> None:
+    """The mending of every hour once cut it off: the same storm was held again."""
+    for ahead, kept in ((6 * HOUR, True), (6 * HOUR + 6 * MINUTE, False)):
+        async with store.database.write() as connection:
+            await connection.execute(apps.delete())
+        await put(store, apps, id="1", let_go_at=NOW + ahead)
+        await mended(store)
+        row = await one(store, apps)
+        assert row.let_go_at == (NOW + ahead if kept else NOW)
 
 
 async def test_a_clock_a_little_ahead_is_no_visit_to_the_future(store: Store) -> None:
