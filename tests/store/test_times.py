@@ -147,6 +147,7 @@ async def fill(store: Store, at: datetime, due: datetime, **waits: Any) -> None:
         users=5,
         tokens=5,
         looked_at=9,
+        apps=1,
         codes="revoked",
     )
     await put(store, marks, name="channel", at=at, until=due)
