@@ -4,6 +4,7 @@ import io
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -86,7 +87,8 @@ def messages(file: str) -> Iterator[bytes]:
             yield from _split(sys.stdin.buffer)
         elif Path(file).is_dir():
             for path in _maildir(Path(file)):
-                with path.open("rb") as stream:
+                # Somebody may read his mail meanwhile: it moves, and is met next time.
+                with suppress(FileNotFoundError), path.open("rb") as stream:
                     yield _head(stream)
         else:
             with Path(file).open("rb") as stream:

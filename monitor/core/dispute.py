@@ -16,9 +16,13 @@ WINDOW: Final = timedelta(hours=1)
 MOST_TRIES: Final = 4
 """Without a word from others: tries within 40 minutes, then it is the reader's."""
 _PERMANENT: Final = 500
+_POLICY: Final = 7
 _OF_POLICY: Final = frozenset({530, 535, 538})
 """RFC 4954, sections 4 and 6: authentication is required, failed, or too weak."""
-_ENHANCED: Final = re.compile(r"\s*5\.7\.(\d{1,3})(?!\S)")
+_ENHANCED: Final = re.compile(r"\s*5\.(\d{1,3})\.(\d{1,3})(?!\S)")
+_NO_RELAY: Final = re.compile(r"#5\.7\.\d|\brelay|\brcpthosts\b", re.IGNORECASE)
+"""Servers without enhanced codes, when they do not send on for us any more: Exim says
+`550 relay not permitted`, qmail `553 ... my list of allowed rcpthosts (#5.7.1)`."""
 _THE_READERS: Final = frozenset({2, 17, 18})
 """RFC 3463, section 3.8: a list that may not be written to. RFC 7293, section 11: the
 mailbox, or its domain, has another owner."""
@@ -29,13 +33,15 @@ def is_disputed(code: int | None, reply: str) -> bool:
 
     >>> is_disputed(550, "5.7.1 message refused"), is_disputed(550, "5.1.1 unknown")
     (True, False)
+    >>> is_disputed(550, "relay not permitted"), is_disputed(550, "no such user")
+    (True, False)
     """
     if code is None or code < _PERMANENT:
         return False
     found = _ENHANCED.match(reply)
     if found is None:
-        return code in _OF_POLICY
-    return int(found[1]) not in _THE_READERS
+        return code in _OF_POLICY or _NO_RELAY.search(reply) is not None
+    return int(found[1]) == _POLICY and int(found[2]) not in _THE_READERS
 
 
 @dataclass(frozen=True, slots=True)

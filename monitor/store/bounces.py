@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 from monitor.core.bounces import Finding, Report, judge, letters_named, status_of
 from monitor.core.delivery import Role
 from monitor.errors import ConfigurationError
+from monitor.store.damage import readable
 from monitor.store.entries import Entry, add_entries
 from monitor.store.seal import Keyring, SealBrokenError
 from monitor.store.tables import audit, letters, outbox, vault
@@ -67,7 +68,7 @@ class Bounces:
                 return Finding.KNOWN
             told = (mine, outbox.c.state == "sent")
             found = await connection.execute(select_waiters().where(*told))
-            waiters = [waiter_of(row) for row in found]
+            waiters, _ = readable(found, waiter_of)
             await connection.execute(
                 update(outbox).where(*told).values(state="refused", settled_at=now)
             )

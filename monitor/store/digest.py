@@ -20,7 +20,8 @@ from monitor.core.report import (
 from monitor.core.tokens import Code
 from monitor.core.verdict import Severity
 from monitor.core.vitals import LATE_AFTER, Ailment
-from monitor.store.codec import decode_incident, encode
+from monitor.store.codec import encode
+from monitor.store.damage import incident_in
 from monitor.store.dialect import insert_on
 from monitor.store.entries import Entry, add_entries
 from monitor.store.group import new_id
@@ -186,7 +187,9 @@ async def _told_in_vain(connection: AsyncConnection) -> Listed:
     )
     total, lines = 0, list[Line]()
     async for row in await connection.stream(query):
-        incident = decode_incident(row.state)
+        incident = incident_in(row)
+        if incident is None:
+            continue  # told of as a row that is damaged
         if incident.reminders < MOST_REMINDERS or incident.settled_at is None:
             continue
         total += 1

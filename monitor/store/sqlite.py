@@ -137,10 +137,14 @@ def _listen(engine: Engine, path: Path, begin: str, pragmas: tuple[str, ...]) ->
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file lies there; `None`: none does."""
+    """Which file lies there; `None`: none does, or its folder cannot be reached.
+
+    The one passes like the other: a share that is gone for a moment must not look like
+    a bug of ours, or a letter that left would not be settled.
+    """
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return found.st_dev, found.st_ino
 

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     ColumnElement,
     Table,
@@ -32,7 +31,8 @@ from sqlalchemy import (
 from monitor.core.attempt import CHANNEL_PAUSE
 from monitor.core.clockwork import APART, back_from_the_future
 from monitor.core.delivery import DATED_LOOK_AGE, Waiting
-from monitor.store.codec import decode_incident, encode
+from monitor.store.codec import encode
+from monitor.store.damage import incident_in
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, insert_on, pack_ids
 from monitor.store.entries import close_entries
 from monitor.store.instants import microseconds
@@ -186,15 +186,19 @@ _STATE_DATES: Final = (
 
 
 def _ahead(dialect: str) -> Any:  # noqa: ANN401 - a select
-    """Open incidents whose state names an instant after `latest`, a text in UTC."""
+    """Open incidents whose state names an instant after `latest`, a text in UTC.
+
+    One that cannot be read names none: the cast would fail for all of them.
+    """
     state = incidents.c.state
+    told: list[ColumnElement[Any]]
     if dialect == POSTGRESQL:
-        whole = cast(state, JSON)
-        told: list[ColumnElement[Any]] = [whole.op("->>")(n) for n in _STATE_DATES]
-        told.append(whole.op("->")("healing").op("->>")("since"))
+        told = [func.substring(state, f'"{name}":"([^"]*)"') for name in _STATE_DATES]
+        told.append(func.substring(state, r'"healing":\{[^{}]*"since":"([^"]*)"'))
     else:
-        told = [func.json_extract(state, f"$.{name}") for name in _STATE_DATES]
-        told.append(func.json_extract(state, "$.healing.since"))
+        paths = [f"$.{name}" for name in (*_STATE_DATES, "healing.since")]
+        whole = func.json_valid(state) == 1
+        told = [case((whole, func.json_extract(state, path))) for path in paths]
     latest = bindparam("latest", type_=Text)
     return select(incidents.c.id, incidents.c.token_row).where(
         incidents.c.closed_at.is_(None),
@@ -214,13 +218,13 @@ async def _mend_incidents(database: Database, now: datetime) -> int:
         async with database.write() as connection:
             if token_row is not None:
                 await lock_tokens(connection, [token_row])
-            query = select(incidents.c.state).where(incidents.c.id == key)
-            state = await connection.scalar(query.with_for_update())
-            if state is None:
+            columns = (incidents.c.id, incidents.c.state)
+            query = select(*columns).where(incidents.c.id == key)
+            row = (await connection.execute(query.with_for_update())).first()
+            before = None if row is None else incident_in(row)
+            if before is None:
                 continue
-            incident = back_from_the_future(
-                decode_incident(state), now, of_token=token_row is not None
-            )
+            incident = back_from_the_future(before, now, of_token=token_row is not None)
             closed, text = incident.closed_at, encode(incident)
             values = {
                 "opened_at": incident.opened_at,

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,9 +13,10 @@ from monitor.core.observation import Observation
 from monitor.core.tokens import Expected
 from monitor.store.apps import Advance, PlanMatter, advance_matter
 from monitor.store.codec import decode_item, decode_known, decode_labels, encode
+from monitor.store.damage import readable
 from monitor.store.dialect import insert_on
 from monitor.store.tables import incidents, introspections, outbox, tokens, unreachable
-from monitor.store.transactions import Database, take_turns
+from monitor.store.transactions import AnyRow, Database, take_turns
 
 MATTER: Final = "unreachable"
 """The subject of the operator's one matter about all of them."""
@@ -128,16 +129,13 @@ class Unreachable:
             .order_by(tokens.c.id)
         )
         async with self._database.read() as connection:
-            return [
-                Kin(
-                    row.id,
-                    row.owner_email,
-                    Expected(row.app_id, row.kind),
-                    decode_labels(row.labels),
-                    Observation(decode_known(row.known)),
-                )
-                for row in await connection.execute(query)
-            ]
+            kin, damaged = readable(await connection.execute(query), _kin_of)
+        # Its owner is written to all the same, by the policy of a new token.
+        kin += [
+            Kin(row.id, row.owner_email, Expected(row.app_id), {}, Observation())
+            for row in damaged
+        ]
+        return sorted(kin, key=lambda each: each.token_id)
 
     async def forget(self, addresses: Collection[str]) -> None:
         """Forget these: nobody is written to there any more."""
@@ -183,10 +181,24 @@ async def _refreshed(connection: AsyncConnection, facts: Mapping[str, str]) -> b
     waiting = select(outbox.c.id, outbox.c.item).where(
         outbox.c.subject == MATTER, outbox.c.state == "waiting"
     )
-    found: list[Any] = list(await connection.execute(waiting))
-    for row in found:
-        item = replace(decode_item(row.item), facts=dict(facts))
+    # One that cannot be read tells nothing: whoever is new stays news.
+    found, _ = readable(
+        await connection.execute(waiting),
+        lambda row: (row.id, decode_item(row.item)),
+    )
+    for entry_id, item in found:
+        text = encode(replace(item, facts=dict(facts)))
         await connection.execute(
-            update(outbox).where(outbox.c.id == row.id).values(item=encode(item))
+            update(outbox).where(outbox.c.id == entry_id).values(item=text)
         )
     return bool(found)
+
+
+def _kin_of(row: AnyRow) -> Kin:
+    return Kin(
+        row.id,
+        row.owner_email,
+        Expected(row.app_id, row.kind),
+        decode_labels(row.labels),
+        Observation(decode_known(row.known)),
+    )

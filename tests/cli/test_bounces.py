@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from monitor.cli.bouncing import messages
 from tests.notify.reports import a_bounce, an_away_note
 from tests.whole.tools import Place
 
@@ -44,3 +45,14 @@ def test_what_cannot_be_read_is_said(place: Place, tmp_path: Path) -> None:
     done = place.run("bounces", "ingest", str(tmp_path), code=2)
     assert "is no Maildir" in done.stderr
     place.run("bounces", "ingest", str(tmp_path / "nothing"), code=2)
+
+
+def test_mail_that_moves_meanwhile_is_met_next_time(tmp_path: Path) -> None:
+    for folder in ("new", "cur"):
+        (tmp_path / folder).mkdir()
+    for name in ("1", "2", "3"):
+        (tmp_path / "new" / name).write_bytes(name.encode())
+    found = messages(str(tmp_path))
+    assert next(found) == b"1"
+    (tmp_path / "new" / "2").rename(tmp_path / "cur" / "2:2,S")
+    assert list(found) == [b"3"]

@@ -81,6 +81,21 @@ async def test_a_blocked_channel_costs_no_letter(store: Store, post: Post) -> No
     await survives_a_blocked_channel(await an_office(store, post))
 
 
+async def test_nor_does_one_whose_server_knows_no_enhanced_codes(
+    store: Store, post: Post
+) -> None:
+    readers = READERS[:4]
+    office = await an_office(store, post, *readers)
+    post.faults[At.RCPT] = "550 relay not permitted"
+    await office.deliver()
+    assert await paused(office)
+    await office.pass_time(HOUR, 5 * MINUTE)
+    assert set((await outcomes(office)).values()) == {"sealed"}, "nobody is given up"
+    post.mend()
+    await office.pass_time(2 * HOUR, 6 * MINUTE)
+    assert [len(post.kept(reader)) for reader in readers] == [1] * 4
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_control_a_refusal_taken_at_its_word_is_seen(
     store: Store, post: Post, monkeypatch: pytest.MonkeyPatch

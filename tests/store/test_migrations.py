@@ -1,7 +1,9 @@
 """Upgrades: what was known in an older schema is known in the newer one."""
 
 from datetime import timedelta
+from functools import partial
 
+import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
@@ -18,12 +20,12 @@ from tests.store.builders import HOUR, NOW, due
 KNOWN = Introspection(app_id="1", kind="user", user_id="7", scopes=("ads_read",))
 
 
-def to_first(connection: Connection) -> None:
+def to(connection: Connection, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", "monitor.store:migrations")
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "0001")
+    command.upgrade(config, revision)
 
 
 async def test_the_first_schema_becomes_the_second_with_all_it_knew(
@@ -31,7 +33,7 @@ async def test_the_first_schema_becomes_the_second_with_all_it_knew(
 ) -> None:
     database = _open(database_url)
     async with database.write() as connection:
-        await connection.run_sync(to_first)
+        await connection.run_sync(partial(to, revision="0001"))
         at = microseconds(NOW)
         await connection.execute(
             text(
@@ -69,3 +71,44 @@ async def test_the_first_schema_becomes_the_second_with_all_it_knew(
         assert (claim.fence, claim.heard) == (5, None)
         assert await store.inventory.remove("north", "ops", NOW)
         assert await store.reports.history(5) == []
+
+
+async def test_a_row_that_cannot_be_read_keeps_no_other_from_the_new_schema(
+    any_url: str,
+) -> None:
+    database = _open(any_url)
+    async with database.write() as connection:
+        await connection.run_sync(partial(to, revision="0002"))
+        at = microseconds(NOW)
+        for row, known in enumerate((encode(KNOWN), '{"user_id":"8"', "")):
+            values = {"row": row, "id": f"t-{row}", "known": known, "at": at}
+            await connection.execute(
+                text(
+                    "INSERT INTO tokens (row_id, id, app_id, owner_email, secret, "
+                    "fingerprint, created_at) VALUES (:row, :id, '1', "
+                    "'ann@bakery.example', :secret, :print, :at)"
+                ),
+                {**values, "secret": b"x", "print": b"%d" % row},
+            )
+            await connection.execute(
+                text(
+                    "INSERT INTO introspections (token_row, known) "
+                    "VALUES (:row, :known)"
+                ),
+                values,
+            )
+    await database.close()
+    assert await upgrade_database(any_url) == ("0002", HEAD)
+    database = _open(any_url)
+    async with database.read() as connection:
+        query = text("SELECT user_id FROM introspections WHERE token_row = 0")
+        assert await connection.scalar(query) == "7"
+    await database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_url(request: pytest.FixtureRequest, database_url: str) -> str:
+    if request.param == "postgres":
+        url: str = request.getfixturevalue("postgres_url")
+        return url
+    return database_url

@@ -15,10 +15,13 @@ def upgrade() -> None:
     op.add_column("apps", sa.Column("held_until", UtcDateTime(), nullable=True))
     op.add_column("apps", sa.Column("let_go_at", UtcDateTime(), nullable=True))
     op.add_column("introspections", sa.Column("user_id", sa.Text(), nullable=True))
+    # One row that cannot be read must not keep all others from the new schema.
     if op.get_bind().dialect.name == "sqlite":
-        user_id = "json_extract(known, '$.user_id')"
+        user_id = (
+            "CASE WHEN json_valid(known) THEN json_extract(known, '$.user_id') END"
+        )
     else:
-        user_id = "known::json ->> 'user_id'"
+        user_id = """substring(known from '"user_id":"([^"\\\\]*)"')"""
     op.execute(f"UPDATE introspections SET user_id = {user_id}")
     op.create_index(
         "ix_introspections_user", "introspections", ["user_id"], unique=False
