@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+from monitor.core.hold import Brake
 from monitor.core.policy import Rule
 from monitor.core.tokens import Answer
 from monitor.jobs import Charter, Courier, Delivered
@@ -155,7 +156,8 @@ def office_over(
 ) -> Office:
     """The office over an open store."""
     rule = rule or Rule(remind_every=30 * DAY)
-    charter = a_charter(rule, patience=(0.0,), **wishes)
+    calm = Brake(at_least=1_000_000, owner_letters_per_hour=None)
+    charter = a_charter(rule, **{"patience": (0.0,), "brake": calm, **wishes})
     server = Server("127.0.0.1", post.port, Tls.NONE, timeout=LONG)
     server = replace(server, longest_attempt=LONG, local_hostname="monitor.example")
     return Office(store, post, server, charter, VirtualClock(now), names)

@@ -39,6 +39,11 @@ STOPS = 200 if SOAK else 20
 WAVES = 40
 """So often a few letters fall due while daemons are killed that send nothing."""
 
+IN_CI_ON_SQLITE = pytest.mark.parametrize(
+    "url", ["sqlite", "postgres"] if SOAK else ["sqlite"], indirect=True
+)
+"""A soak shows it on both databases."""
+
 SETTLED_BEFORE_SENT = """
 from monitor.core.attempt import (Attempt, Outcome, Phase)
 from monitor.jobs.courier import Courier
@@ -184,6 +189,7 @@ async def test_what_the_kills_would_find(
         sums.hold()
 
 
+@IN_CI_ON_SQLITE
 async def test_kill_9_while_no_letter_is_under_way_doubles_nothing(
     tmp_path: Path, post: Mailbox, url: str, figure: Callable[[str], None]
 ) -> None:
@@ -255,6 +261,7 @@ def live_until_told(
     assert child.wait() == 0, child.said()
 
 
+@IN_CI_ON_SQLITE
 async def test_sigterm_among_letters_loses_nothing(
     tmp_path: Path, post: Mailbox, url: str, figure: Callable[[str], None]
 ) -> None:

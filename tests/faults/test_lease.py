@@ -10,7 +10,7 @@ import pytest
 from monitor.core.attempt import Attempt
 from monitor.core.tokens import Code, Introspection
 from monitor.notify.email import Mailer
-from monitor.store import Store, outbox
+from monitor.store import Store, taking
 from tests.faults.office import Office, an_owing_office
 from tests.faults.smtp import At, How, Post, a_post
 from tests.store.builders import ALIVE, ANN, HOUR, LEASE, MINUTE
@@ -93,7 +93,7 @@ async def test_control_a_lapse_nobody_notes_is_seen(
     async def forget(*_: Any) -> None:
         pass
 
-    monkeypatch.setattr(outbox, "_note_lapse", forget)
+    monkeypatch.setattr(taking, "_note_lapse", forget)
     with pytest.raises(ValueError, match="not enough values"):  # one letter, not two
         await who_was_perhaps_told_hears_the_end(office)
 

@@ -41,7 +41,7 @@ from tests.postgres import Server
 from tests.whole.tools import Place, scenario
 
 LETTERS = 20
-MOST_IN_CI = 12
+MOST_IN_CI = 8
 """So many moments of one kind; a delivery has hundreds of `sendto` on PostgreSQL."""
 
 
