@@ -14,7 +14,7 @@ from structlog.typing import EventDict
 
 from monitor.core.attempt import Attempt, Outcome, Phase
 from monitor.core.delivery import Hours
-from monitor.store import outbox, records
+from monitor.store import outbox, records, sealing
 from monitor.store.poison import Unusable, unusable
 from monitor.store.settlement import settle
 from monitor.store.waiters import waiter_of
@@ -112,7 +112,7 @@ async def test_a_hundred_poisoned_of_a_thousand_delay_none_of_the_others(
     letter, refused = home.letters(OPS)
     for words in ("no configured key opens: 10", "else cannot be read: 30"):
         assert words in letter.text
-    assert refused.subject == "[token-monitor] A letter to n…@ was refused"
+    assert refused.subject == "[token-monitor] No human can be reached for 10 tokens"
     assert await unusable(home.store.database) == Unusable(10, 30, 0, 40, FIRST_TEN)
     assert LONG[:1000] not in "".join(each.text for each in home.mailbox.received)
     with capsys.disabled():
@@ -296,7 +296,7 @@ async def naive_apart(*_: Any) -> None:
 @pytest.mark.parametrize(
     ("room", "name", "naive"),
     [
-        (outbox, "read_waiters", naive_waiters),
+        (sealing, "read_waiters", naive_waiters),
         (outbox, "review_all", naive_review),
         (records, "readable", naive_readable),
     ],
