@@ -50,6 +50,10 @@ class Daemon:
         self._reloading: asyncio.Task[None] | None = None
         self._instance = instance_name()
         self._presence = Presence(manager())
+        self._trusted = False
+        """Whether the clock was believed last: a reload is no reason to doubt it."""
+        self._to_apply = False
+        """Whether new policies wait for the first look."""
         self._stop = asyncio.Event()
         self._turn = asyncio.Event()
         """Set when the house at hand is to be left: to stop, or for a new one."""
@@ -125,9 +129,9 @@ class Daemon:
             apps=len(house.charter.apps),
             database=self._settings.database.get_secret_value().partition(":")[0],
         )
-        house.guard.require()
-        if reloaded and await _believed(house):
-            await _apply(house)
+        if not (reloaded and self._trusted):
+            house.guard.require()
+        self._to_apply = reloaded
         caretaker = Caretaker(
             house.store,
             house.charter,
@@ -139,7 +143,7 @@ class Daemon:
         self._presence.heed(caretaker.ailments)
         jobs: dict[str, Callable[[], Awaitable[object]]] = {
             "check": partial(
-                _check, house, self._noting(caretaker, "check"), wakers["deliver"]
+                self._check, house, self._noting(caretaker, "check"), wakers["deliver"]
             ),
             "deliver": partial(
                 house.courier.deliver_due, self._noting(caretaker, "deliver")
@@ -167,6 +171,21 @@ class Daemon:
             await caretaker.close()
             for task in done:
                 task.result()
+
+    async def _check(
+        self, house: House, progress: Callable[[int], None], deliver: asyncio.Event
+    ) -> Tally:
+        """Look at what is due, if the clock that says so may be gone by."""
+        doubted = house.guard.doubted_since is not None
+        self._trusted = await house.guard.tick()
+        if not self._trusted:
+            return Tally()
+        if self._to_apply:
+            self._to_apply = False
+            await _apply(house)
+        if doubted:
+            deliver.set()  # letters waited for this word
+        return await house.checker.check_due(progress)
 
     def _noting(self, caretaker: Caretaker, job: str) -> Callable[[int], None]:
         """A long pass shows that it gets something done."""
@@ -201,26 +220,6 @@ class Daemon:
             except Exception:  # a bug must not silence the daemon for good
                 self._presence.failed(name)
                 log.exception("job.failed", job=name)
-
-
-async def _check(
-    house: House, progress: Callable[[int], None], deliver: asyncio.Event
-) -> Tally:
-    """Look at what is due, if the clock that says so may be gone by."""
-    doubted = house.guard.doubted_since is not None
-    if not await house.guard.tick():
-        return Tally()
-    if doubted:
-        deliver.set()  # letters waited for this word
-    return await house.checker.check_due(progress)
-
-
-async def _believed(house: House) -> bool:
-    try:
-        return await house.guard.tick()
-    except UnavailableError as error:
-        log.error("job.failed", job="policy", reason=str(error))
-        return False
 
 
 async def _apply(house: House) -> None:

@@ -29,7 +29,7 @@ from monitor.store.times import newest_marks, note_believed
 _ASK_EVERY: Final = timedelta(minutes=1)
 _NOTE_EVERY: Final = timedelta(minutes=1)
 _MEND_EVERY: Final = timedelta(hours=1)
-_PATIENCE: Final = timedelta(seconds=30)
+_PATIENCE: Final = timedelta(seconds=10)
 """So long a start waits for a reply; then a clock that nothing speaks against is
 believed, for an outage of Meta's must not keep known dates from being told."""
 

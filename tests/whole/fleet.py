@@ -33,6 +33,7 @@ mail:
   group_wait: 1s
   from: Acme Publisher <tokens@acme.example>
 operator: {{email: [ops@acme.example]}}
+hold: {{sudden: {{at_least: 1000000}}, owner_letters_per_hour: null}}
 schedule: {{tick: 1s, lease: 3s}}
 """
 UNFENCED = """
