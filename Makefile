@@ -27,8 +27,10 @@ demo: $(VENV)/.run ## the whole way on a simulated Graph: tokens checked, letter
 
 test: $(VENV)/.dev ## every test
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest --ignore=tests/faults
-	@$(BIN)/python -m pytest tests/faults
+	@$(BIN)/python -m pytest tests/faults >.faults.log 2>&1 & faults=$$!; \
+	  $(BIN)/coverage run -m pytest --ignore=tests/faults; rest=$$?; \
+	  wait $$faults; faults=$$?; cat .faults.log; rm -f .faults.log; \
+	  test $$rest = 0 -a $$faults = 0
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report --fail-under=90
 	@$(BIN)/coverage report --include='monitor/core/*' --fail-under=100
