@@ -1,6 +1,7 @@
 """Serving: uvicorn's protocol in the loop that is running, for patient hosts only."""
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Iterator
@@ -20,6 +21,11 @@ _VISITORS: Final = 128
 """Connections at once; one more sends away the one that has said nothing longest."""
 _REQUEST: Final = 16_384
 """Bytes that a visitor may say."""
+_MENDS: Final = {
+    errno.EADDRINUSE: "; end the process that has the port, or choose another",
+    errno.EADDRNOTAVAIL: "; no interface of this machine has this address",
+    errno.EACCES: "; a port below 1024 needs rights, choose a higher one",
+}
 
 # What strangers send is not news for the log; what we fail at is.
 _log = logging.getLogger("monitor.web.http")
@@ -154,4 +160,5 @@ def _told(place: str) -> Iterator[None]:
     except OSError as error:
         raise UnavailableError(
             f"web.listen: cannot listen on {place}: {error.strerror}"
+            f"{_MENDS.get(error.errno or 0, '')}"
         ) from None

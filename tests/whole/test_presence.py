@@ -100,7 +100,8 @@ def test_the_web_moves_with_a_reload_and_a_taken_place_changes_nothing(
         until(lambda: place.events("reload.refused"), "the refusal")
         (refused,) = place.events("reload.refused")
         fault = f"web.listen: cannot listen on 127.0.0.1:{port}: Address already in use"
-        assert refused["faults"] == [fault]
+        (told,) = refused["faults"]
+        assert told.startswith(fault)
         assert web.ready
         other = Place.make(tmp_path / "other")
         listen(other, port)
