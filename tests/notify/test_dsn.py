@@ -72,9 +72,19 @@ def test_what_lies_beyond_the_limit_is_not_read() -> None:
 # --- hostile
 
 
+def reads(raw: bytes) -> None:
+    """Whatever it is: a report of printable fates, or none; and the same again."""
+    report = read_report(raw)
+    assert read_report(raw) == report
+    for fate in report.fates if report is not None else ():
+        assert fate.action == fate.action.lower()
+        assert not fate.lost or fate.status.startswith(("4.", "5."))
+        assert all(isinstance(each, str) for each in fate.recipients)
+
+
 @given(st.binary(max_size=2_000))
 def test_no_bytes_fail(raw: bytes) -> None:
-    read_report(raw)
+    reads(raw)
 
 
 def test_no_mutation_of_a_report_fails() -> None:
@@ -94,7 +104,7 @@ def test_no_mutation_of_a_report_fails() -> None:
                     raw[at:at] = raw[at:end] * random.randint(1, 5)
                 case _:
                     raw[at:end] = random.randbytes(end - at)
-        read_report(bytes(raw))
+        reads(bytes(raw))
 
 
 _PIECES = st.sampled_from(
@@ -121,7 +131,7 @@ _PIECES = st.sampled_from(
 @settings(max_examples=300)
 @given(st.lists(_PIECES, max_size=40).map(b"".join))
 def test_no_pieces_of_reports_fail(raw: bytes) -> None:
-    read_report(raw)
+    reads(raw)
 
 
 def test_a_report_inside_reports_without_end_is_unreadable_or_none() -> None:
