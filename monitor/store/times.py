@@ -36,6 +36,7 @@ from monitor.store.damage import incident_in
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, insert_on, pack_ids
 from monitor.store.entries import close_entries
 from monitor.store.instants import microseconds
+from monitor.store.locks import lock_tokens
 from monitor.store.tables import (
     apps,
     calls,
@@ -47,7 +48,6 @@ from monitor.store.tables import (
     outbox,
 )
 from monitor.store.transactions import POSTGRESQL, Database
-from monitor.store.waiters import lock_tokens
 
 BELIEVED: Final = "clock"
 """The mark at which a daemon last believed its clock."""
