@@ -12,11 +12,12 @@ from monitor.core.delivery import Role
 from monitor.errors import ConfigurationError
 from monitor.store.damage import readable
 from monitor.store.entries import Entry, add_entries
+from monitor.store.locks import lock_tokens
 from monitor.store.seal import Keyring, SealBrokenError
 from monitor.store.tables import audit, letters, outbox, vault
 from monitor.store.transactions import AnyRow, Database, take_turns
 from monitor.store.unreachable import Source, mark
-from monitor.store.waiters import Waiter, lock_tokens, select_waiters, waiter_of
+from monitor.store.waiters import Waiter, select_waiters, waiter_of
 
 _KEY: Final = "bounce-key"
 _PLACE: Final = b"vault:" + _KEY.encode()

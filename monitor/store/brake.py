@@ -1,7 +1,8 @@
 """The storm brake at work: counts sudden news, opens holds and ends them.
 
-Everything here runs inside the sealing transaction, so that no letter is sealed on a
-count that another replica has overtaken.
+Holds are opened inside the sealing transaction, so that no letter is sealed on a count
+that another replica has overtaken; and ended in one before it, for what they free is
+locked in another order.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Text,
+    and_,
     cast,
     func,
     insert,
@@ -41,6 +43,7 @@ from monitor.store.apps import Advance, PlanMatter, advance_matter
 from monitor.store.codec import split_codes
 from monitor.store.dialect import insert_on
 from monitor.store.group import new_id
+from monitor.store.locks import lock_tokens
 from monitor.store.tables import apps, health, holds, introspections, outbox, tokens
 from monitor.store.transactions import AnyRow
 
@@ -90,6 +93,7 @@ async def end_holds(
     what comes next is counted anew.
     """
     ended: list[Ended] = []
+    ends: list[tuple[AnyRow, str, datetime | None]] = []
     rows = (
         await connection.execute(
             select(holds.c.id, holds.c.app_id, holds.c.until).where(
@@ -108,6 +112,9 @@ async def end_holds(
             how, let_go_at = "recovered", None
         else:
             continue
+        ends.append((row, how, let_go_at))
+    await lock_held(connection, [row.app_id for row, _, _ in ends])
+    for row, how, let_go_at in ends:
         await end_hold(connection, row.id, row.app_id, (how, None, None), now)
         await free(connection, row.app_id, let_go_at, now)
         advance, plan = storm.tell(f"hold:{row.id}", row.app_id, (), {})
@@ -148,14 +155,28 @@ async def free(
             update(apps).where(apps.c.id == app_id).values(let_go_at=let_go_at)
         )
     await connection.execute(
-        update(outbox)
-        .where(
-            outbox.c.app_id == app_id,
-            outbox.c.state == "waiting",
-            outbox.c.waits_for.in_([Waiting.HOLD, Waiting.PACE]),
-        )
-        .values(due_at=now)
+        update(outbox).where(outbox.c.app_id == app_id, _STOPPED).values(due_at=now)
     )
+
+
+_STOPPED: Final = and_(
+    outbox.c.state == "waiting",
+    outbox.c.waits_for.in_([Waiting.HOLD, Waiting.PACE]),
+)
+
+
+async def lock_held(connection: AsyncConnection, app_ids: Sequence[str]) -> None:
+    """Lock apps, then the tokens their owners would be told of, before the rest."""
+    if not app_ids:
+        return
+    ours = select(apps.c.id).where(apps.c.id.in_(list(app_ids))).order_by(apps.c.id)
+    await connection.execute(ours.with_for_update())
+    rows = select(outbox.c.token_row).where(
+        outbox.c.app_id.in_(list(app_ids)),
+        outbox.c.state == "waiting",
+        outbox.c.role != Role.OPERATOR,
+    )
+    await lock_tokens(connection, await connection.scalars(rows))
 
 
 # --- counting ---------------------------------------------------------------------

@@ -28,6 +28,7 @@ from monitor.core.schedule import Urgency
 from monitor.store.dialect import ROWS, WHOLE, WORDS, ByDialect, given, pack, pack_ids
 from monitor.store.instants import UtcDateTime, instant, microseconds
 from monitor.store.ledger import Budget, ask_for, refund, share_of_risk, spend
+from monitor.store.locks import lock_tokens
 from monitor.store.tables import health, tokens
 from monitor.store.transactions import POSTGRESQL, AnyRow, Database
 
@@ -305,6 +306,7 @@ class Claims:
         rows = pack([(claim.row_id, claim.fence) for claim in claims])
         values = {ROWS: rows, "until": now + lease}
         async with self._database.write() as connection:
+            await lock_tokens(connection, (claim.row_id for claim in claims))
             held = await connection.execute(_RENEW.on(connection), values)
             return await _claims(connection, held.all())
 
@@ -322,6 +324,7 @@ class Claims:
             return
         rows = pack([(claim.row_id, claim.fence) for claim in claims])
         async with self._database.write() as connection:
+            await lock_tokens(connection, (claim.row_id for claim in claims))
             await connection.execute(_RELEASE.on(connection), {ROWS: rows, "at": at})
             await refund(connection, claims[0].app_id, paid_at, len(claims))
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import insert, or_, select, update
 
+from monitor.store.locks import lock_tokens
 from monitor.store.tables import (
     audit,
     incidents,
@@ -14,7 +15,6 @@ from monitor.store.tables import (
 )
 from monitor.store.transactions import Database
 from monitor.store.unreachable import unmark
-from monitor.store.waiters import lock_tokens
 
 
 class Hand:

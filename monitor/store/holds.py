@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Drop, Role, Waiting
 from monitor.store.apps import advance_matter
-from monitor.store.brake import Storm, end_hold, free
+from monitor.store.brake import Storm, end_hold, free, lock_held
 from monitor.store.tables import apps, audit, holds, outbox
 from monitor.store.transactions import Database, take_turns
 
@@ -81,6 +81,7 @@ class Holds:
             hold = await _open_hold(connection, app_id)
             if hold is None:
                 return None
+            await lock_held(connection, [app_id])
             freed = await _count(connection, hold, app_id, and_(*_HELD))
             end = ("released", author, reason)
             await end_hold(connection, hold, app_id, end, now)
@@ -100,6 +101,7 @@ class Holds:
             hold = await _open_hold(connection, app_id)
             if hold is None:
                 return None
+            await lock_held(connection, [app_id])
             theirs = await _sudden(connection, app_id)
             freed = await _count(connection, hold, app_id, theirs)
             await connection.execute(

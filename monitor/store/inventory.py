@@ -41,6 +41,7 @@ from monitor.store.dialect import (
     pack_ids,
 )
 from monitor.store.instants import UtcDateTime, microseconds
+from monitor.store.locks import lock_tokens
 from monitor.store.owners import follow_owner
 from monitor.store.seal import Keyring, SealBrokenError, fingerprint, token_place
 from monitor.store.tables import (
@@ -53,7 +54,6 @@ from monitor.store.tables import (
     vault,
 )
 from monitor.store.transactions import AnyRow, Database, take_turns
-from monitor.store.waiters import lock_tokens
 
 _CHUNK: Final = 500
 _RANDOM_BITS: Final = 21

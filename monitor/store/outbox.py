@@ -64,12 +64,16 @@ class Outbox:
             most: How many readers at most.
             only: Nothing but what concerns this subject.
         """
+        done = Pass()
+        begins = after == FIRST and only is None
+        if begins:
+            async with self._database.write() as connection:
+                await take_turns(connection, "seal")
+                done.ended = await end_holds(connection, storm, now)
         async with self._database.write() as connection:
             await take_turns(connection, "seal")
-            done = Pass()
-            if after == FIRST and only is None:
+            if begins:
                 await tell_pace(connection, storm, 0, now)
-                done.ended = await end_holds(connection, storm, now)
                 done.held = await open_holds(connection, storm, now)
             among = true() if only is None else outbox.c.subject == only
             waiters, done.last = await due_entries(

@@ -17,11 +17,11 @@ from monitor.store.damage import readable
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack_ids
 from monitor.store.group import Group
 from monitor.store.judging import Court, Looks, Record, Recorded, Words
+from monitor.store.locks import lock_tokens
 from monitor.store.poison import set_tokens_apart
 from monitor.store.rest import confirm
 from monitor.store.tables import health, incidents, introspections, tokens
 from monitor.store.transactions import AnyRow, Database
-from monitor.store.waiters import lock_tokens
 from monitor.store.witnesses import call_witnesses
 
 _Held: TypeAlias = Mapping[int, tuple[Claim, Words, Looks]]
@@ -109,6 +109,10 @@ class Records:
         """
         recorded = Recorded()
         async with self._database.write() as connection:
+            # All at once and in order: who confirms some and judges others after
+            # would lock in two turns, and meet who locks between.
+            claims = (claim.row_id for looks in looked for claim in looks.claims)
+            await lock_tokens(connection, claims)
             confirmed = await confirm(connection, looked, court.print, now)
             recorded.confirmed.update(map(_SEVERITY, confirmed))
             if len(confirmed) < sum(map(len, looked)):
@@ -162,10 +166,9 @@ async def _judge_looks(
 ) -> None:
     """Judge those nobody took over, whose secret stands, and not looked at later.
 
-    They are locked first and read after: what is read then nobody else changes.
+    They are locked already: what is read here nobody else changes.
     """
     row_ids = sorted(looked)
-    await lock_tokens(connection, row_ids)
     group = Group(now, court.print)
     left = dict(looked)
     for row in await _fetch(connection, row_ids):

@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Item, Passage, Wait, Waiting
 from monitor.store.codec import encode
+from monitor.store.locks import lock_tokens
 from monitor.store.pace import was_freed
 from monitor.store.poison import read_waiters
 from monitor.store.tables import letters, outbox
 from monitor.store.waiters import (
     Waiter,
-    lock_tokens,
     select_waiters,
 )
 

@@ -21,10 +21,11 @@ from monitor.store.damage import incident_in
 from monitor.store.dialect import insert_on
 from monitor.store.disputes import decide
 from monitor.store.entries import Entry, add_entries
+from monitor.store.locks import lock_tokens
 from monitor.store.tables import health, incidents, letters, marks, outbox
 from monitor.store.transactions import Database, take_turns
 from monitor.store.unreachable import Source, accepted, mark
-from monitor.store.waiters import Sealed, lock_tokens
+from monitor.store.waiters import Sealed
 
 CHANNEL = "channel"
 

@@ -7,12 +7,12 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.store.locks import lock_tokens
 from monitor.store.tables import letters, outbox
 from monitor.store.transactions import AnyRow
 from monitor.store.waiters import (
     Sealed,
     Waiter,
-    lock_tokens,
     select_waiters,
 )
 
@@ -41,28 +41,44 @@ async def claim_letter(
         .limit(_CANDIDATES)
     )
     for letter_id in (await connection.scalars(queue)).all():
-        rows = select(outbox.c.token_row).where(outbox.c.letter_id == letter_id)
-        await lock_tokens(connection, await connection.scalars(rows))
-        ours = (
-            select(letters.c.attempt_until, letters.c.first_attempt_at)
-            .where(letters.c.id == letter_id, *due)
-            .with_for_update(skip_locked=True)
-        )
-        found = (await connection.execute(ours)).first()
-        if found is None:
-            continue
-        values: dict[str, Any] = {
-            "attempt_until": now + lease,
-            "fence": letters.c.fence + 1,
-        }
-        if found.attempt_until is not None:
-            await _note_lapse(connection, letter_id)
-            values["attempts"] = letters.c.attempts + 1
-            values["first_attempt_at"] = found.first_attempt_at or now
-        claim = update(letters).where(letters.c.id == letter_id).values(**values)
-        row: AnyRow = (await connection.execute(claim.returning(letters))).one()
-        return row
+        # What is locked in vain is let go, or it would be locked out of order.
+        turn = await connection.begin_nested()
+        row = await _claim_one(connection, letter_id, due, now, lease)
+        if row is not None:
+            await turn.commit()
+            return row
+        await turn.rollback()
     return None
+
+
+async def _claim_one(
+    connection: AsyncConnection,
+    letter_id: str,
+    due: tuple[ColumnElement[bool], ...],
+    now: datetime,
+    lease: timedelta,
+) -> AnyRow | None:
+    rows = select(outbox.c.token_row).where(outbox.c.letter_id == letter_id)
+    await lock_tokens(connection, await connection.scalars(rows))
+    ours = (
+        select(letters.c.attempt_until, letters.c.first_attempt_at)
+        .where(letters.c.id == letter_id, *due)
+        .with_for_update(skip_locked=True)
+    )
+    found = (await connection.execute(ours)).first()
+    if found is None:
+        return None
+    values: dict[str, Any] = {
+        "attempt_until": now + lease,
+        "fence": letters.c.fence + 1,
+    }
+    if found.attempt_until is not None:
+        await _note_lapse(connection, letter_id)
+        values["attempts"] = letters.c.attempts + 1
+        values["first_attempt_at"] = found.first_attempt_at or now
+    claim = update(letters).where(letters.c.id == letter_id).values(**values)
+    row: AnyRow = (await connection.execute(claim.returning(letters))).one()
+    return row
 
 
 async def _note_lapse(connection: AsyncConnection, letter_id: str) -> None:

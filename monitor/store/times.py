@@ -31,11 +31,13 @@ from sqlalchemy import (
 from monitor.core.attempt import CHANNEL_PAUSE
 from monitor.core.clockwork import APART, back_from_the_future
 from monitor.core.delivery import DATED_LOOK_AGE, Waiting
+from monitor.core.hold import PACED_OVER
 from monitor.store.codec import encode
 from monitor.store.damage import incident_in
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, insert_on, pack_ids
 from monitor.store.entries import close_entries
 from monitor.store.instants import microseconds
+from monitor.store.locks import lock_tokens
 from monitor.store.tables import (
     apps,
     calls,
@@ -47,7 +49,6 @@ from monitor.store.tables import (
     outbox,
 )
 from monitor.store.transactions import POSTGRESQL, Database
-from monitor.store.waiters import lock_tokens
 
 BELIEVED: Final = "clock"
 """The mark at which a daemon last believed its clock."""
@@ -294,6 +295,8 @@ def _others(
         {"due_at": now},
     )
     yield False, *ahead(letters, is_open, first_attempt_at=now)
+    # They count for the pace no more, or no owner would hear anything until then.
+    yield False, *ahead(letters, true(), sealed_at=now - PACED_OVER)
     in_hand = is_open & (letters.c.attempt_until > latest + lease)
     yield False, letters, in_hand, {"attempt_until": None}
     rests = apps.c.paused_until > latest + _A_DAY

@@ -49,8 +49,8 @@ class Database:
         """A transaction that commits when the block ends, or leaves no trace.
 
         On SQLite no other writes meanwhile. On PostgreSQL others do: whoever decides
-        on what he read locks it first, `health` rows before all others and in the
-        order of their numbers, or takes turns.
+        on what he read locks it first, or takes turns: the row of an app, then `health`
+        rows before all others, all of them at once and in the order of their numbers.
         """
         with _told_apart():
             async with self._writer.begin() as connection:

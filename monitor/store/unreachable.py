@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.observation import Observation
@@ -14,7 +14,7 @@ from monitor.core.tokens import Expected
 from monitor.store.apps import Advance, PlanMatter, advance_matter
 from monitor.store.codec import decode_item, decode_known, decode_labels, encode
 from monitor.store.damage import readable
-from monitor.store.dialect import insert_on
+from monitor.store.dialect import ROWS, WORDS, ByDialect, given, insert_on, pack_ids
 from monitor.store.tables import incidents, introspections, outbox, tokens, unreachable
 from monitor.store.transactions import AnyRow, Database, take_turns
 
@@ -54,6 +54,22 @@ class Kin:
     observation: Observation
 
 
+def _these(dialect: str) -> ColumnElement[bool]:
+    """Addresses as one parameter: a whole domain may bounce."""
+    named = given(dialect, address=WORDS)
+    return unreachable.c.address.in_(select(named.c.address))
+
+
+_FORGOTTEN: Final = ByDialect(lambda name: delete(unreachable).where(_these(name)))
+_TOLD: Final = ByDialect(
+    lambda name: (
+        update(unreachable)
+        .where(_these(name), unreachable.c.told_at.is_(None))
+        .values(told_at=bindparam("now"))
+    )
+)
+
+
 async def mark(
     connection: AsyncConnection, address: str, why: str, source: Source, now: datetime
 ) -> None:
@@ -69,9 +85,9 @@ async def mark(
 
 async def unmark(connection: AsyncConnection, addresses: Collection[str]) -> None:
     """Forget it: the operator says that these can be reached again."""
-    await connection.execute(
-        delete(unreachable).where(unreachable.c.address.in_(list(addresses)))
-    )
+    if addresses:
+        values = {ROWS: pack_ids(addresses)}
+        await connection.execute(_FORGOTTEN.on(connection), values)
 
 
 async def accepted(connection: AsyncConnection, address: str) -> None:
@@ -166,14 +182,8 @@ class Unreachable:
             step = await advance_matter(connection, (MATTER, None), advance, plan, now)
             spoken = step.notice is not None
             if spoken or await _refreshed(connection, facts):
-                await connection.execute(
-                    update(unreachable)
-                    .where(
-                        unreachable.c.address.in_([lost.address for lost in told]),
-                        unreachable.c.told_at.is_(None),
-                    )
-                    .values(told_at=now)
-                )
+                values = {ROWS: pack_ids(lost.address for lost in told), "now": now}
+                await connection.execute(_TOLD.on(connection), values)
 
 
 async def _refreshed(connection: AsyncConnection, facts: Mapping[str, str]) -> bool:

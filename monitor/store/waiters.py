@@ -1,12 +1,11 @@
 """Waiters: outbox entries with the present state of what they speak of."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
-from sqlalchemy import Select, exists, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Select, exists, select
 
 from monitor.core.delivery import Item, Passage, Role
 from monitor.core.incident import Incident
@@ -20,7 +19,6 @@ from monitor.store.codec import (
     decode_labels,
     split_list,
 )
-from monitor.store.dialect import ROWS, WHOLE, given, pack_ids
 from monitor.store.tables import (
     apps,
     health,
@@ -29,7 +27,7 @@ from monitor.store.tables import (
     outbox,
     tokens,
 )
-from monitor.store.transactions import POSTGRESQL, AnyRow
+from monitor.store.transactions import AnyRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,35 +187,6 @@ def waiter_of(row: AnyRow) -> Waiter:
         let_go_at=row.let_go_at,
         perhaps_told=bool(row.perhaps_told),
     )
-
-
-async def lock_tokens(
-    connection: AsyncConnection, token_rows: Iterable[int | None]
-) -> list[int]:
-    """Lock tokens before their incidents and entries are changed; returns their rows.
-
-    Looks are recorded under the same locks, so that neither overwrites the other.
-    SQLite's writer is alone anyway.
-    """
-    rows = sorted({row for row in token_rows if row is not None})
-    if rows and connection.dialect.name == POSTGRESQL:
-        await connection.execute(_LOCK, {ROWS: pack_ids(rows)})
-    return rows
-
-
-def _lock() -> Select[Any]:
-    rows = given(POSTGRESQL, row=WHOLE)
-    locked = (
-        select(health.c.token_row)
-        .where(health.c.token_row.in_(select(rows.c.row)))
-        .order_by(health.c.token_row)
-        .with_for_update()
-        .subquery("locked")
-    )
-    return select(func.count()).select_from(locked)
-
-
-_LOCK: Final = _lock()
 
 
 def copies(waiters: Sequence[Waiter]) -> tuple[str, ...]:

@@ -6,9 +6,21 @@ for a password change ends all of them: seen together, they are told in one lett
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any, Final
 
-from sqlalchemy import Select, Update, bindparam, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.hold import SUDDEN_NEWS, WITNESSES, Brake, enough_suspects
@@ -101,12 +113,15 @@ async def _call(
     lease: timedelta,
 ) -> int:
     wanted = min(WITNESSES * len(users), _MOST)
+    most = _SPARE * (wanted + len(users))
     rows: list[int] = []
-    for level in (Urgency.ROUTINE, Urgency.RISKY):
-        query = _candidates(app_id, now, lease).where(health.c.urgency == int(level))
-        most = _SPARE * (wanted + len(users))
+    seen = set(users)
+    for level, when in product(
+        (Urgency.ROUTINE, Urgency.RISKY), (_overdue(now), _ahead(now, lease))
+    ):
+        query = _candidates(app_id, now).where(health.c.urgency == int(level), when)
         found = await _found(connection, query.limit(most))
-        rows += _others(found, users)[: wanted - len(rows)]
+        rows += _others(found, seen, wanted - len(rows))
         if len(rows) >= wanted:
             break
     await _make_due(connection, rows, now)
@@ -141,14 +156,25 @@ def _theirs(
     app_id: str, users: set[str], now: datetime, lease: timedelta
 ) -> Select[Any]:
     """The other tokens of these users."""
-    return _candidates(app_id, now, lease).where(
+    return _candidates(app_id, now).where(
         introspections.c.user_id.in_(sorted(users)),
         health.c.suspicion.is_(None),
+        or_(_overdue(now), _ahead(now, lease)),
     )
 
 
-def _candidates(app_id: str, now: datetime, lease: timedelta) -> Select[Any]:
-    """Tokens of the app that nobody looks at now, those that are due soonest first."""
+def _ahead(now: datetime, lease: timedelta) -> ColumnElement[bool]:
+    """Due later than any claim lasts; what lies between may be claimed by somebody."""
+    return health.c.next_check_at > now + lease
+
+
+def _overdue(now: datetime) -> ColumnElement[bool]:
+    """Due already, but behind others in a queue that the quota makes long."""
+    return and_(health.c.next_check_at <= now, health.c.urgency > int(Urgency.CONFIRM))
+
+
+def _candidates(app_id: str, now: datetime) -> Select[Any]:
+    """Tokens of the app not looked at just now, those that are due soonest first."""
     return (
         select(health.c.token_row, introspections.c.user_id)
         .select_from(
@@ -158,7 +184,6 @@ def _candidates(app_id: str, now: datetime, lease: timedelta) -> Select[Any]:
         )
         .where(
             health.c.app_id == app_id,
-            health.c.next_check_at > now + lease,
             or_(
                 health.c.last_checked_at.is_(None),
                 health.c.last_checked_at < now - _JUST_NOW,
@@ -168,13 +193,12 @@ def _candidates(app_id: str, now: datetime, lease: timedelta) -> Select[Any]:
     )
 
 
-def _others(found: Sequence[AnyRow], users: set[str]) -> list[int]:
-    """One token of each user who is not under suspicion."""
-    seen = set(users)
-    rows = []
+def _others(found: Sequence[AnyRow], seen: set[str], most: int) -> list[int]:
+    """One token of each user who was not seen yet; they are seen then."""
+    rows: list[int] = []
     for token_row, user in found:
         who = user or f"token {token_row}"
-        if who not in seen:
+        if who not in seen and len(rows) < most:
             seen.add(who)
             rows.append(token_row)
     return rows

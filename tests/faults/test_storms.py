@@ -135,6 +135,23 @@ async def test_an_outage_tells_the_operator_once_and_nobody_else(
     assert counts["outbox"].get("waiting", 0) == 0
 
 
+@ON_SQLITE
+@pytest.mark.parametrize("calls", [6, 20])
+async def test_an_outage_seen_through_a_small_quota_tells_no_owner(
+    house: Builder, calls: int
+) -> None:
+    """Everything is due, and the few calls go to other users before second looks."""
+    storm = (Event(MINUTE, State("logged_out")), Event(2 * HOUR, State("valid")))
+    home = await house(
+        *(a_token(n, events=storm) for n in range(60)), hourly={ACME.id: calls}
+    )
+    home.clock.advance(2 * MINUTE)
+    await live(home, 4 * HOUR)
+    assert home.owner_letters == []
+    counts = await home.store.reports.counts(home.clock())
+    assert counts["severity"]["ok"] > 5, "a positive control: there were looks"
+
+
 async def test_without_the_brake_an_outage_would_tell_everybody(
     house: Builder,
 ) -> None:

@@ -9,6 +9,7 @@ from monitor.core.tokens import Code, Introspection
 from monitor.jobs.storm import storm_of
 from monitor.store import Store
 from monitor.store.brake import Held
+from monitor.store.instants import microseconds
 from monitor.store.outbox import FIRST
 from monitor.store.waiters import Pass
 from tests.store.builders import (
@@ -270,6 +271,22 @@ async def test_witnesses_are_not_called_when_they_say_nothing_new(
 
 async def test_what_is_claimed_now_is_left_alone(store: Store) -> None:
     await a_fleet(store, "u0-a", "u1-a")
-    await execute(store, "UPDATE health SET next_check_at = :at", at=0)
+    soon = microseconds(NOW + LEASE / 2)
+    await execute(store, "UPDATE health SET next_check_at = :at", at=soon)
     await suspect(store, "u0-a")
-    assert await column(store, "next_check_at", "u1-a") == 0
+    assert await column(store, "next_check_at", "u1-a") == soon
+
+
+async def test_who_waits_in_a_long_queue_is_a_witness_too(store: Store) -> None:
+    """A quota that is small leaves nobody else, and two looks would tell an owner."""
+    await a_fleet(store, *EIGHT, "u0-b")
+    overdue = microseconds(NOW - 2 * HOUR)
+    await execute(store, "UPDATE health SET next_check_at = :at", at=overdue)
+    owed = "UPDATE health SET urgency = 0 WHERE token_row = :row"
+    (found,) = await rows(store, "SELECT row_id FROM tokens WHERE id = 'u1-a'")
+    await execute(store, owed, row=found[0])
+    await suspect(store, EIGHT[0])
+    called = await due_now(store)
+    assert len(called) == 6, "five others, and the user's own"
+    assert "u0-b" in called
+    assert "u1-a" not in called, "a last look comes before"

@@ -2,10 +2,13 @@
 
 import asyncio
 from datetime import timedelta
+from itertools import groupby
+
+import pytest
 
 from monitor.core.schedule import Urgency
 from monitor.store import Store
-from monitor.store.ledger import Budget
+from monitor.store.ledger import Budget, share_of_risk
 from tests.store.builders import (
     ALIVE,
     DAY,
@@ -131,6 +134,16 @@ async def test_when_the_quota_is_scarce_the_risky_come_first_and_nobody_starves(
     assert len(routine) == 4, "a quarter"
     level = await rows(store, "SELECT DISTINCT urgency FROM health ORDER BY 1")
     assert level == [(Urgency.RISKY,), (Urgency.ROUTINE,)]
+
+
+@pytest.mark.parametrize("pace", [2 * MINUTE, 6 * MINUTE, 20 * MINUTE])
+def test_single_calls_at_an_even_pace_starve_nobody(pace: timedelta) -> None:
+    """They fell on every fourth slot once, and the same class had all of them."""
+    turns = [share_of_risk(1, 50, NOW + n * pace) for n in range(40)]
+    assert 28 <= sum(turns) <= 32, "a quarter is routine"
+    longest = max(len(list(run)) for _, run in groupby(turns))
+    assert longest < 12
+    assert share_of_risk(50, 50, NOW) == 50, "a positive control: there is enough"
 
 
 async def test_a_clock_that_ran_ahead_closes_no_app_for_years(store: Store) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from monitor.core.attempt import GIVE_UP_AFTER, Attempt, Outcome, Phase
 from monitor.core.delivery import Drop, Item, Role, Wait, Waiting
@@ -21,6 +22,8 @@ from monitor.store.settlement import (
     put_back,
     settle,
 )
+from monitor.store.tables import unreachable
+from monitor.store.unreachable import MATTER
 from monitor.store.waiters import Pass, Sealed, Waiter, copies
 from tests.store.builders import (
     ALIVE,
@@ -538,3 +541,20 @@ async def test_a_healed_matter_is_told_only_to_whom_a_letter_reached(
         await look(store, ALIVE, "a", "b", at=at + n * MINUTE)
     found = await rows(store, "SELECT recipient FROM outbox WHERE reason = 'resolved'")
     assert found == [(ANN,)]
+
+
+async def test_a_whole_domain_may_be_unreachable(store: Store) -> None:
+    """More addresses than PostgreSQL, and many a SQLite, takes parameters."""
+    async with store.database.write() as connection:
+        lost = [
+            {"address": f"{n}@x.example", "since": NOW, "why": "", "source": "bounced"}
+            for n in range(70_000)
+        ]
+        await connection.execute(insert(unreachable), lost)
+    everybody = await store.unreachable.everybody()
+    advance, plan = CALM.tell(MATTER, None, (Code.UNDELIVERABLE,), {})
+    await store.unreachable.account(advance, plan, {}, everybody, NOW)
+    told = "SELECT count(*) FROM unreachable WHERE told_at IS NOT NULL"
+    assert await rows(store, told) == [(70_000,)]
+    await store.unreachable.forget([each.address for each in everybody])
+    assert await store.unreachable.everybody() == []

@@ -1,24 +1,43 @@
 """Two replicas in each other's way on PostgreSQL: nobody waits for ever."""
 
 import asyncio
-from datetime import timedelta
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
 
+from monitor.core.attempt import Attempt, Outcome, Phase
+from monitor.core.hold import Brake
+from monitor.core.policy import Rule
 from monitor.errors import UnavailableError
-from monitor.store import connect
+from monitor.jobs.storm import storm_of
+from monitor.store import Store, connect
+from monitor.store.claims import Claim
 from monitor.store.ledger import Budget
 from monitor.store.seal import Keyring
+from monitor.store.settlement import settle
 from monitor.store.tables import apps, health
 from tests.store.builders import (
+    ALIVE,
     CALM,
+    HOUR,
     LEASE,
     NOW,
+    REVOKED,
+    a_charter,
+    a_court,
     a_row,
+    claimed,
     column,
     dead,
+    due,
     execute,
+    heard,
     let_go,
     rows,
 )
@@ -130,3 +149,88 @@ async def test_tokens_in_another_hand_are_passed_over(
             )
             taken = await store.claims.due(Budget("1"), NOW, LEASE, 5)
             assert [claim.id for claim in taken.claims] == ["b"]
+
+
+MANY = 400
+
+
+class Busy:
+    """A replica that does everything at once, a minute of its clock in a second."""
+
+    def __init__(self, store: Store, seed: int) -> None:
+        self.store, self.random = store, Random(seed)
+        self.began = time.monotonic()
+        brake = Brake(at_least=2, share=0.01, owner_letters_per_hour=None)
+        eager = Rule(confirm_after=timedelta(seconds=30))
+        self.wishes: dict[str, Any] = {"rule": eager, "brake": brake}
+        self.storm = storm_of(a_charter(brake=brake), self.now)
+        self.sent: list[str] = []
+
+    def now(self) -> datetime:
+        return NOW + timedelta(minutes=time.monotonic() - self.began)
+
+    async def record(self, claims: list[Claim]) -> None:
+        self.random.shuffle(claims)
+        odd = [claim for claim in claims if claim.row_id % 2]
+        even = [claim for claim in claims if not claim.row_id % 2]
+        now = self.now()
+        looks = heard(REVOKED, now, *odd) + heard(ALIVE, now, *even)
+        await self.store.records.write(looks, a_court(now, **self.wishes), now)
+
+    async def check_some(self) -> None:
+        ids = (f"t-{n}" for n in self.random.sample(range(MANY), 40))
+        await self.record(await claimed(self.store, *ids, now=self.now()))
+
+    async def check_due(self) -> None:
+        await self.record(await due(self.store, self.now(), 60))
+
+    async def seal(self) -> None:
+        later = self.now() + HOUR / 6
+        await self.store.outbox.seal(
+            let_go, later, storm=self.storm, lease=LEASE, domain="x.example"
+        )
+
+    async def deliver(self) -> None:
+        later = self.now() + HOUR / 6
+        letter = await self.store.outbox.take(let_go, later, LEASE)
+        if letter is not None:
+            sent = Attempt(Outcome.SENT, Phase.DATA, 250, "ok")
+            await settle(self.store.database, letter, sent, later, jitter=0)
+            self.sent.append(letter.id)
+
+    async def end_hold(self) -> None:
+        holds, at = self.store.holds, self.now()
+        end = self.random.choice([holds.release, holds.discard])
+        await end("1", self.storm, "ops", None, at - self.storm.sweep)
+
+    async def take_in(self) -> None:
+        fleet = [a_row(f"t-{n}", owner_email=f"{n}@x.example") for n in range(MANY)]
+        for n in self.random.sample(range(MANY), 10):
+            fleet[n] = replace(fleet[n], name=f"name {self.random.random()}")
+        await self.store.inventory.import_rows(fleet, self.now())
+
+    async def repeat(self, work: Callable[[], Awaitable[None]]) -> None:
+        while time.monotonic() - self.began < 8:
+            await work()
+            await asyncio.sleep(0.05)
+
+    def works(self) -> list[Callable[[], Awaitable[None]]]:
+        checks = [self.check_some, self.check_due, self.take_in]
+        return [*checks, self.seal, self.deliver, self.end_hold]
+
+
+async def test_nobody_locks_out_of_order(database_url: str, keyring: Keyring) -> None:
+    """All that writes at once, for some seconds: it met dozens of deadlocks once."""
+    async with (
+        connect(database_url, keyring) as one,
+        connect(database_url, keyring) as other,
+    ):
+        replicas = [Busy(one, 3), Busy(other, 4)]
+        await replicas[0].take_in()
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            for replica in replicas:
+                for work in replica.works():
+                    group.create_task(replica.repeat(work))
+    told = replicas[0].sent + replicas[1].sent
+    assert told, "a positive control: there was something to tell"
+    assert len(told) == len(set(told))

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
+from monitor.core.hold import Brake
 from monitor.core.incident import Incident
+from monitor.jobs.storm import storm_of
 from monitor.store import Store
 from monitor.store.codec import decode_incident, encode
 from monitor.store.tables import (
@@ -21,7 +23,20 @@ from monitor.store.tables import (
     outbox,
 )
 from monitor.store.times import mend, newest_marks, note_believed
-from tests.store.builders import ANN, DAY, HOUR, LEASE, MINUTE, NOW, a_row
+from monitor.store.waiters import Pass
+from tests.store.builders import (
+    ANN,
+    DAY,
+    HOUR,
+    LEASE,
+    MINUTE,
+    NOW,
+    a_charter,
+    a_row,
+    dead,
+    let_go,
+    rows,
+)
 
 AHEAD = NOW + 3650 * DAY
 PAST = NOW - HOUR
@@ -250,3 +265,26 @@ async def test_the_newest_mark_is_any_daemons(store: Store, *, ahead: bool) -> N
         await store.reports.beat(AHEAD, "other:1")
     newest = AHEAD if ahead else NOW
     assert await newest_marks(store.database) == (NOW, newest)
+
+
+async def test_letters_sealed_ahead_do_not_use_up_the_pace(store: Store) -> None:
+    """Owners would have heard nothing until 2036."""
+    paced = storm_of(a_charter(brake=Brake(owner_letters_per_hour=2)), lambda: NOW)
+    await store.inventory.import_rows([a_row()], PAST)
+    for name in ("l1", "l2"):
+        letter = {"recipient": ANN, "role": "owner", "product": "Acme", "state": "sent"}
+        named = {"id": name, "message_id": name, "due_at": AHEAD, "sealed_at": AHEAD}
+        await put(store, letters, **letter, **named)
+    await dead(store, at=PAST)
+
+    async def seal() -> Pass:
+        return await store.outbox.seal(
+            let_go, NOW, storm=paced, lease=LEASE, domain="acme.example"
+        )
+
+    assert (await seal()).paced == 1, "a positive control: they count until mended"
+    await mended(store)
+    assert (await seal()).paced == 0
+    assert await rows(store, "SELECT state FROM outbox WHERE role = 'owner'") == [
+        ("sealed",)
+    ]
