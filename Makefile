@@ -36,7 +36,8 @@ test: $(VENV)/.dev ## every test; the parts, and beside them the whole and its f
 	@$(BIN)/coverage report --include='monitor/core/*' --fail-under=100
 
 soak: $(VENV)/.dev ## kills, full disks and replicas at their whole length; an hour
-	@SOAK=1 $(BIN)/python -m pytest tests/faults tests/whole/test_replicas.py
+	@SOAK=1 $(BIN)/python -m pytest tests/faults tests/whole/test_replicas.py \
+	  tests/probe/test_oracle.py tests/jobs/test_governor.py
 
 check: $(VENV)/.dev ## lint, format, types, import contracts, Dockerfile
 	@$(BIN)/ruff check .

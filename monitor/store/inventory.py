@@ -127,22 +127,29 @@ class Inventory:
         ids = {ROWS: pack_ids(row.id for row in rows)}
         found = await connection.execute(_EXISTING.on(connection), ids)
         known = {row.id: row for row in found}
-        await lock_tokens(connection, (row.row_id for row in known.values()))
-        added = []
+        added: list[dict[str, Any]] = []
+        replaced: list[tuple[AnyRow, Stored]] = []
+        changed: list[tuple[AnyRow, Stored]] = []
         for row in rows:
             stored = Stored(_facts(row), row.token, fingerprint(row.token, key))
             old = known.get(row.id)
             if old is None:
                 added.append(self._new(stored, now))
-                done.added += 1
             elif old.fingerprint != stored.print:
-                await self._replace(connection, old, stored, now)
-                done.replaced += 1
+                replaced.append((old, stored))
             elif any(getattr(old, name) != stored.facts[name] for name in stored.facts):
-                await self._change(connection, old, stored, now)
-                done.changed += 1
+                changed.append((old, stored))
             else:
                 done.unchanged += 1
+        done.added += len(added)
+        done.replaced += len(replaced)
+        done.changed += len(changed)
+        # What is unchanged is not locked: nobody waits for the same list again.
+        await lock_tokens(connection, (old.row_id for old, _ in (*replaced, *changed)))
+        for old, stored in replaced:
+            await self._replace(connection, old, stored, now)
+        for old, stored in changed:
+            await self._change(connection, old, stored, now)
         if added:
             await connection.execute(insert(tokens), added)
             fresh = pack([(new["row_id"], new["app_id"]) for new in added])
@@ -185,7 +192,6 @@ class Inventory:
         """Another secret: nothing that was known is known of it; it is due now."""
         version = old.version + 1
         place = token_place(old.row_id, version)
-        await lock_tokens(connection, [old.row_id])
         await connection.execute(
             update(tokens)
             .where(tokens.c.row_id == old.row_id)
@@ -227,7 +233,6 @@ class Inventory:
         stored: Stored,
         now: datetime,
     ) -> None:
-        await lock_tokens(connection, [old.row_id])
         await connection.execute(
             update(tokens).where(tokens.c.row_id == old.row_id).values(**stored.facts)
         )
