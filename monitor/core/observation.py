@@ -82,7 +82,7 @@ def observe(
 def _believe(before: Observation, answer: Introspection, at: datetime) -> Observation:
     known = before.known
     if known is None:
-        return Observation(answer, at, at)
+        return Observation(answer, at, _seen_dead_at(answer, at) or at)
     answer = _completed(answer, known)
     date = answer.expires_at
     if (
@@ -94,7 +94,21 @@ def _believe(before: Observation, answer: Introspection, at: datetime) -> Observ
         # Life is not taken twice: a date that passes after a revocation is no news.
         return replace(before, verified_at=at, suspicion=None)
     seen_at = before.life_seen_at if known.expires_at == date else None
+    over = known.expires_at is not None and known.expires_at <= at
+    if over if known.alive else seen_at is None:
+        seen_at = _seen_dead_at(answer, at) or seen_at
     return Observation(answer, at, seen_at or at)
+
+
+def _seen_dead_at(answer: Introspection, at: datetime) -> datetime | None:
+    """Since when the date of a death counts as known, where nothing speaks against it.
+
+    That is so at a first look, and when the date that was known is over as well. A
+    token that was to live on has another date in its death than was foretold: many of
+    them are a storm, as any other sudden news.
+    """
+    date = answer.expires_at
+    return date if not answer.alive and date is not None and date <= at else None
 
 
 def _completed(answer: Introspection, known: Introspection) -> Introspection:
@@ -146,7 +160,10 @@ def _as_foretold(before: Observation, after: Observation) -> Observation:
         expires_at=old.expires_at,
         data_access_expires_at=old.data_access_expires_at,
     )
-    return replace(after, known=dated)
+    seen_at = before.life_seen_at
+    if seen_at is not None and old.expires_at is not None:
+        seen_at = min(seen_at, old.expires_at)
+    return replace(after, known=dated, life_seen_at=seen_at)
 
 
 def _alive(observation: Observation) -> bool:

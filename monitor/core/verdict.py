@@ -157,6 +157,8 @@ def _dead(facts: Facts) -> Finding | None:
     elif fault is not Code.EXPIRED:
         return Finding(fault, sudden=True)
     foretold = date is not None and date <= facts.now
+    if fault is Code.EXPIRED and date is not None and facts.life_seen_at > date:
+        foretold = False  # a date first heard of when it was over foretells nothing
     return Finding(fault, date if foretold else None, sudden=not foretold)
 
 

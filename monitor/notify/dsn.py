@@ -13,25 +13,49 @@ from typing import Final
 from monitor.core.bounces import Fate, Report
 from monitor.notify.safe import clean
 
-LONGEST: Final = 64 * 1024
-"""What lies further on is not read: a report begins with its facts.
-
-The parser takes quadratic time on hostile bytes: one second for so many, a quarter of
-a minute for four times as many.
-"""
+LONGEST: Final = 256 * 1024
+"""What lies further on is not read."""
+_PARSED: Final = 64 * 1024
+"""So much is given to the parser: it takes quadratic time on hostile bytes, one second
+for so many, a quarter of a minute for four times as many."""
+_HEAD: Final = 32 * 1024
+_STATUS_PART: Final = re.compile(
+    rb"^(content-type:[ \t\r\n]{0,4}message/)(?:global-)?(delivery-status)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""RFC 3464, and RFC 6533 where addresses are not ASCII; the parser knows the first."""
 _MOST: Final = 100
 """Recipients, identifiers and parts of one report that are looked at."""
 _ADDRESSED: Final = ("to", "delivered-to", "x-original-to", "envelope-to")
 _STATUS: Final = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)")
+_RETURNED: Final = frozenset(
+    {"message/rfc822", "message/global", "message/global-headers"}
+)
 _MESSAGE_ID: Final = re.compile(r"<[^<>\s]{1,400}>")
 
 
 def read_report(raw: bytes) -> Report | None:
     """What a message says about deliveries; `None`: it cannot be read."""
     try:
-        return _report(message_from_bytes(raw[:LONGEST]))
+        facts = _STATUS_PART.sub(rb"\1\2", _facts(raw[:LONGEST]))
+        return _report(message_from_bytes(facts))
     except Exception:  # noqa: BLE001 - the parser fails in many ways on hostile bytes
         return None
+
+
+def _facts(raw: bytes) -> bytes:
+    """A long report without the words for humans before its facts.
+
+    Exchange puts a page of HTML there that may be longer than what we parse.
+    """
+    if len(raw) <= _PARSED:
+        return raw
+    end = re.search(rb"\r?\n\r?\n", raw[:_HEAD])
+    part = _STATUS_PART.search(raw, _HEAD)
+    start = raw.rfind(b"\n--", 0, part.start()) if part else -1
+    if end is None or start < end.end():
+        return raw[:_PARSED]
+    return (raw[: end.end()] + raw[start + 1 :])[:_PARSED]
 
 
 def _report(message: Message) -> Report:
@@ -47,7 +71,7 @@ def _report(message: Message) -> Report:
                 addressed.append(_text(block, "original-envelope-id"))
                 if block.get("action") is not None:
                     fates.append(_fate(block))
-        elif part_kind == "message/rfc822":
+        elif part_kind in _RETURNED:
             inner = part.get_payload()
             if isinstance(inner, list) and isinstance(inner[0], Message):
                 message_ids += _ids(_text(inner[0], "message-id"))

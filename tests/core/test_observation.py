@@ -535,3 +535,39 @@ def test_a_suspicion_alone_makes_no_finding():
 def test_a_look_is_by_default_at_a_known_app_and_unproved():
     look = Look(a_live_introspection(), NOW)
     assert (look.proved_at, look.app_known) == (None, True)
+
+
+@pytest.mark.parametrize("fault", [Code.EXPIRED, Code.INVALID])
+@pytest.mark.parametrize("known", [NOW + 40 * DAY, None])
+def test_a_date_that_a_death_brings_with_it_makes_it_no_less_sudden(
+    fault: Code, known: datetime | None
+):
+    before = an_observation(a_live_introspection(expires_at=known))
+    death = a_dead_introspection(fault, expires_at=NOW - INSTANT)
+    suspected = _after(before, death)
+    dead = _after(suspected, death, 10 * MINUTE, proved_at=NOW + 10 * MINUTE)
+    later = _after(dead, death, DAY, proved_at=NOW + DAY)
+    assert _codes(suspected) == ()
+    for seen, at in ((dead, NOW + 10 * MINUTE), (later, NOW + DAY)):
+        (found,) = classify(seen, an_expected(), a_rule(), at).findings
+        assert found.code is Code.EXPIRED
+        assert found.sudden
+
+
+def test_a_death_about_its_foretold_date_is_not_sudden():
+    before = an_observation(
+        a_live_introspection(expires_at=NOW - MINUTE),
+        verified_at=NOW - DAY,
+        life_seen_at=NOW - 9 * DAY,
+    )
+    death = a_dead_introspection(Code.EXPIRED, expires_at=NOW - 2 * MINUTE)
+    (found,) = classify(_after(before, death), an_expected(), a_rule(), NOW).findings
+    assert found.code is Code.EXPIRED
+    assert not found.sudden
+
+
+def test_a_first_look_at_a_token_past_its_date_is_not_sudden():
+    death = a_dead_introspection(Code.EXPIRED, expires_at=NOW - DAY)
+    seen = _after(Observation(), death)
+    (found,) = classify(seen, an_expected(), a_rule(), NOW).findings
+    assert not found.sudden

@@ -157,3 +157,21 @@ def test_a_large_message_costs_little(raw: bytes) -> None:
     begun = time.process_time()
     read_report(raw)
     assert time.process_time() - begun < 5
+
+
+def test_words_for_humans_do_not_hide_the_facts() -> None:
+    # Exchange puts a page of HTML before them.
+    words = "x" * 70 + "\n"
+    page = words * (130 * 1024 // len(words))
+    raw = a_bounce("bounces+x@acme.example", message_id="<1.2@acme.example>")
+    long = raw.replace(b"This is the mail system", page.encode() + b"This is", 1)
+    assert 128 * 1024 < len(long) < LONGEST
+    assert read(long) == read(raw)
+
+
+def test_a_report_about_addresses_beyond_ascii_is_understood() -> None:
+    raw = a_bounce(returned="message/global-headers", message_id="<1.2@acme.example>")
+    raw = raw.replace(b"message/delivery-status", b"message/global-delivery-status")
+    report = read(raw.replace(b"Final-Recipient: rfc822", b"Final-Recipient: utf-8"))
+    assert report.fates == (Fate((ANN, ANN), "failed", "5.1.1"),)
+    assert report.message_ids == ("<1.2@acme.example>",)
