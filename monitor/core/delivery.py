@@ -266,12 +266,13 @@ def _held(entry: Pending, now: datetime) -> Wait | None:
     if is_free(entry.news_at or entry.planned_at, entry.let_go_at):
         return None
     sudden = any(finding.sudden for finding in entry.item.findings)
+    is_news = sudden or entry.news_at is not None
     last_day = _last_day_of(entry)
-    if not sudden and last_day is not None and now >= last_day:
+    if not is_news and last_day is not None and now >= last_day:
         return None
     seen = entry.last_checked_at
     stale = seen is None or now - seen >= LOOK_AGAIN
-    return Wait(Waiting.HOLD, min(until, now + LOOK_AGAIN), look=sudden and stale)
+    return Wait(Waiting.HOLD, min(until, now + LOOK_AGAIN), look=is_news and stale)
 
 
 def _can_wait(entry: Pending, now: datetime) -> bool:

@@ -5,7 +5,7 @@ monitor that believes such an hour writes to everybody. Sudden news of too many 
 once is held back until the operator, the clock or a better answer decides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import floor
@@ -13,7 +13,7 @@ from typing import Final
 
 from monitor.core.incident import Incident, Notice, Reason
 from monitor.core.observation import Suspicion
-from monitor.core.tokens import Code
+from monitor.core.tokens import Code, Introspection
 from monitor.core.verdict import MEANINGS, Audience, Finding
 
 SUDDEN_NEWS: Final = frozenset(
@@ -98,8 +98,12 @@ def news_at(
     findings: Sequence[Finding],
     suspicion: Suspicion | None,
     now: datetime,
+    brought: Collection[Code] = (),
 ) -> datetime | None:
     """When the sudden news of a notice was first seen; `None`: it has none.
+
+    A date that was brought forward needs no second look, but many of them are a wave
+    like any other.
 
     Reminders repeat what was told, and so does a notice about a nearer date when what
     is sudden was told before it.
@@ -110,9 +114,12 @@ def news_at(
         findings: What is true of the token.
         suspicion: What was suspected of it until now.
         now: The present instant.
+        brought: What comes sooner than it was known, by this very look.
     """
     if notice is None or notice.reason not in _NEWS:
         return None
+    if any(finding.code in brought for finding in findings):
+        return now
     told: frozenset[Code] = frozenset()
     if before is not None and before.settled_at is not None:
         told = before.told
@@ -125,6 +132,41 @@ def news_at(
 
 
 _NEWS: Final = frozenset({Reason.OPENED, Reason.WORSENED, Reason.CLOSER})
+
+
+def brought_forward(
+    old: Introspection | None, new: Introspection | None
+) -> frozenset[Code]:
+    """The codes whose date a living token has sooner than it was known to have.
+
+    The dates of a token stand still or move away when its user comes by; none was ever
+    seen to come nearer. What one answer says is told all the same (design: dated news
+    needs no second look).
+
+    Args:
+        old: What was known before the look.
+        new: What is known after it.
+    """
+    if old is None or new is None or not (old.alive and new.alive):
+        return frozenset()
+    dates = (
+        (_LIFE, old.expires_at, new.expires_at),
+        (_ACCESS, old.data_access_expires_at, new.data_access_expires_at),
+    )
+    return frozenset(
+        code
+        for codes, was, is_now in dates
+        if is_now is not None and (was is None or was - is_now > _SLACK)
+        for code in codes
+    )
+
+
+_LIFE: Final = (Code.EXPIRING, Code.EXPIRED)
+_ACCESS: Final = (Code.DATA_ACCESS_EXPIRING, Code.DATA_ACCESS_EXPIRED)
+DATED_NEWS: Final = frozenset({*_LIFE, *_ACCESS})
+"""What is news of a wave only if its date was brought forward."""
+_SLACK: Final = timedelta(hours=1)
+"""A date that moves by less is the same date, told a little differently."""
 
 
 def is_free(seen_at: datetime, let_go_at: datetime | None) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 
 from monitor import __version__
-from monitor.core.hold import Brake, news_at
+from monitor.core.hold import Brake, brought_forward, news_at
 from monitor.core.incident import advance
 from monitor.core.observation import Look, classify, observe
 from monitor.core.schedule import judge_at, look_every, next_check_at, urgency
@@ -101,7 +101,12 @@ class Court:
             look_every(after, rule, now),
             answer.cause if isinstance(answer, Inconclusive) else None,
             news_at(
-                record.incident, step.notice, verdict.matters, before.suspicion, now
+                record.incident,
+                step.notice,
+                verdict.matters,
+                before.suspicion,
+                now,
+                brought_forward(before.known, after.known),
             ),
         )
 

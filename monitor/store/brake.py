@@ -1,51 +1,28 @@
-"""The storm brake at work: counts sudden news, opens holds and ends them.
+"""The storm brake at work: opens holds on waves of sudden news, and ends them.
 
 Holds are opened inside the sealing transaction, so that no letter is sealed on a count
 that another replica has overtaken; and ended in one before it, for what they free is
 locked in another order.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from sqlalchemy import (
-    CTE,
-    ColumnElement,
-    Select,
-    Text,
-    and_,
-    cast,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.delivery import Drop, Role, Waiting
-from monitor.core.hold import (
-    SUDDEN_NEWS,
-    Brake,
-    Wave,
-    is_over,
-    is_wave,
-    may_be_wave,
-    outvoted_by,
-)
+from monitor.core.delivery import Role, Waiting
+from monitor.core.hold import Brake, Wave, is_over, is_wave, may_be_wave
 from monitor.core.tokens import Code
 from monitor.store.apps import Advance, PlanMatter, advance_matter
-from monitor.store.codec import split_codes
 from monitor.store.dialect import insert_on
 from monitor.store.group import new_id
 from monitor.store.locks import lock_tokens
-from monitor.store.tables import apps, health, holds, introspections, outbox, tokens
+from monitor.store.tables import apps, holds, outbox
 from monitor.store.transactions import AnyRow
+from monitor.store.waves import codes_of, count_users, counts, news_within, users_seen
 
 Tell: TypeAlias = Callable[
     [str, str | None, Sequence[Code], Mapping[str, str]], tuple[Advance, PlanMatter]
@@ -103,7 +80,7 @@ async def end_holds(
     ).all()
     if not rows:
         return ended
-    found = await _count(connection, now - storm.brake.within)
+    found = await count_users(connection, storm.brake, now)
     over = is_over(sum(each.users for each in found.values()), storm.brake)
     for row in rows:
         if row.until <= now:
@@ -194,7 +171,7 @@ async def open_holds(
     waiting = (await connection.scalars(_CANDIDATES)).all()
     if not waiting:
         return []
-    found = await _count(connection, now - brake.within)
+    found = await count_users(connection, brake, now)
     users = sum(row.users for row in found.values())
     if not may_be_wave(users, brake):
         return []
@@ -207,23 +184,16 @@ async def open_holds(
             continue
         wave = Wave(own.users, own.tokens, own.users)
         if may_be_wave(own.users, brake):
-            looked_at = await _looked_at(connection, brake, now, own.users, app_id)
+            looked_at = await users_seen(connection, brake, now, own.users, app_id)
             wave = Wave(own.users, own.tokens, looked_at)
         if not is_wave(wave, brake):
             if everywhere is None:
-                looked_at = await _looked_at(connection, brake, now, users, None)
+                looked_at = await users_seen(connection, brake, now, users, None)
                 everywhere = Wave(users, tokens_of_all, looked_at, len(found))
             wave = everywhere
         if is_wave(wave, brake):
             opened.append(await _open(connection, storm, app_id, wave, now))
     return opened
-
-
-def _counts(seen_at: ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Whether news was not released, nor let go, before."""
-    return seen_at.is_not(None) & or_(
-        apps.c.let_go_at.is_(None), seen_at > apps.c.let_go_at
-    )
 
 
 _CANDIDATES: Final = (
@@ -233,119 +203,13 @@ _CANDIDATES: Final = (
     .where(
         outbox.c.state == "waiting",
         outbox.c.role != Role.OPERATOR,
-        _counts(outbox.c.news_at),
+        counts(outbox.c.news_at),
         func.coalesce(outbox.c.waits_for, "") != Waiting.SILENCE,
         apps.c.held_until.is_(None),
     )
     .order_by(outbox.c.app_id)
 )
 """Apps of which sudden news waits to be told, and nothing is held yet."""
-
-
-async def _count(connection: AsyncConnection, since: datetime) -> dict[str, AnyRow]:
-    """By app how many users have sudden news, and with how many tokens."""
-    news = _news(since)
-    counted = await connection.execute(
-        select(
-            news.c.app_id,
-            func.count(news.c.user.distinct()).label("users"),
-            func.count(news.c.token_row.distinct()).label("tokens"),
-        ).group_by(news.c.app_id)
-    )
-    return {row.app_id: row for row in counted}
-
-
-def _user(token_row: ColumnElement[int]) -> ColumnElement[str]:
-    """Who is behind a token: the Facebook user, else the token itself."""
-    return func.coalesce(
-        introspections.c.user_id,
-        tokens.c.user_id,
-        literal("token ") + cast(token_row, Text),
-    )
-
-
-def _news(since: datetime) -> CTE:
-    """Sudden news by app and user: suspected, waiting to be told, or told lately."""
-    suspected = (
-        select(
-            health.c.app_id,
-            _user(health.c.token_row).label("user"),
-            health.c.token_row,
-            health.c.suspicion.label("codes"),
-        )
-        .select_from(
-            health.join(tokens, tokens.c.row_id == health.c.token_row)
-            .outerjoin(introspections, introspections.c.token_row == health.c.token_row)
-            .outerjoin(apps, apps.c.id == health.c.app_id)
-        )
-        .where(
-            health.c.suspicion.is_not(None),
-            health.c.suspicion.in_(SUDDEN_NEWS),
-            _counts(health.c.suspected_at),
-        )
-    )
-    told = (
-        select(
-            outbox.c.app_id,
-            _user(outbox.c.token_row).label("user"),
-            outbox.c.token_row,
-            outbox.c.codes,
-        )
-        .select_from(
-            outbox.join(tokens, tokens.c.row_id == outbox.c.token_row)
-            .outerjoin(introspections, introspections.c.token_row == outbox.c.token_row)
-            .outerjoin(apps, apps.c.id == outbox.c.app_id)
-        )
-        .where(
-            outbox.c.role == Role.OWNER,
-            _counts(outbox.c.news_at),
-        )
-    )
-    waiting = told.where(
-        outbox.c.state == "waiting",
-        func.coalesce(outbox.c.waits_for, "") != Waiting.SILENCE,
-    )
-    # Who calls it no news does not say that the storm is over: the others are held.
-    discarded = outbox.c.dropped_for == Drop.DISCARDED
-    lately = told.where(
-        or_(
-            outbox.c.state.in_(["sealed", "sent"]) & (outbox.c.news_at >= since),
-            discarded & (outbox.c.settled_at >= since),
-        )
-    )
-    return union_all(suspected, waiting, lately).cte("news")
-
-
-async def _looked_at(
-    connection: AsyncConnection,
-    brake: Brake,
-    now: datetime,
-    users: int,
-    app_id: str | None,
-) -> int:
-    """How many users were looked at, but no more than it takes to outvote the news."""
-    since = now - brake.within
-    news = _news(since)
-    theirs = select(news.c.user)
-    user = func.coalesce(
-        introspections.c.user_id, literal("token ") + cast(health.c.token_row, Text)
-    )
-    others: Select[Any] = (
-        select(user.label("user"))
-        .distinct()
-        .select_from(
-            health.join(
-                introspections, introspections.c.token_row == health.c.token_row
-            )
-        )
-        .where(health.c.verified_at >= since)
-    )
-    if app_id is not None:
-        theirs = theirs.where(news.c.app_id == app_id)
-        others = others.where(health.c.app_id == app_id)
-    others = others.where(user.not_in(theirs)).limit(outvoted_by(users, brake))
-    count = await connection.scalar(select(func.count()).select_from(others.subquery()))
-    return users + int(count or 0)
 
 
 async def _open(
@@ -356,13 +220,13 @@ async def _open(
     now: datetime,
 ) -> Held:
     hold_id, until = new_id(), now + storm.brake.release_after
-    news = _news(now - storm.brake.within)
+    news = news_within(storm.brake, now)
     rows = await connection.execute(
         select(news.c.codes, func.count())
         .where(news.c.app_id == app_id)
         .group_by(news.c.codes)
     )
-    codes = _count_codes((row[0], row[1]) for row in rows)
+    codes = codes_of((row[0], row[1]) for row in rows)
     await connection.execute(
         insert(holds).values(
             id=hold_id,
@@ -393,13 +257,3 @@ async def _open(
     subject = (f"hold:{hold_id}", app_id)
     await advance_matter(connection, subject, advance, plan, now)
     return Held(hold_id, app_id, until, wave)
-
-
-def _count_codes(found: Iterable[tuple[str, int]]) -> str:
-    """`password_changed 12, revoked 3`, the most frequent first."""
-    counts: Counter[str] = Counter()
-    for joined, count in found:
-        for code in split_codes(joined):
-            if code in SUDDEN_NEWS:
-                counts[code] += count
-    return ", ".join(f"{code} {count}" for code, count in counts.most_common())

@@ -59,6 +59,8 @@ async def call_witnesses(
 ) -> int:
     """Make other tokens of each user who came under suspicion due, and of others.
 
+    So for each whose date was brought forward, which is news without a suspicion.
+
     Others are left alone while the app is held, and when there are suspects enough.
 
     Args:
@@ -74,11 +76,12 @@ async def call_witnesses(
     suspects: dict[str, set[str]] = {}
     called = 0
     for record, judgement in judged:
+        before = record.observation
         doubt = judgement.observation.suspicion
-        if doubt is None or doubt.code not in SUDDEN_NEWS:
-            continue
-        if record.observation.suspicion is None:
-            known = record.observation.known
+        doubted = doubt is not None and doubt.code in SUDDEN_NEWS
+        brought = judgement.news_at is not None and before.known is not None
+        if before.suspicion is None and (doubted or brought):
+            known = before.known
             user = known.user_id if known is not None else record.expected.user_id
             suspects.setdefault(record.expected.app_id, set()).add(user or record.id)
     for app_id, users in suspects.items():

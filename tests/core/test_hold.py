@@ -11,6 +11,7 @@ from monitor.core.hold import (
     SUDDEN_NEWS,
     Brake,
     Wave,
+    brought_forward,
     enough_suspects,
     is_free,
     is_over,
@@ -23,7 +24,7 @@ from monitor.core.hold import (
 )
 from monitor.core.incident import Incident, Notice, Reason
 from monitor.core.observation import Suspicion
-from monitor.core.tokens import Code
+from monitor.core.tokens import Code, Introspection
 from monitor.core.verdict import Finding
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -119,6 +120,55 @@ def test_what_is_repeated_or_foretold_is_no_news() -> None:
     assert news_at(untold, said(Reason.CLOSER), (LACKS, ENDING), None, NOW) == NOW
 
 
+def test_a_date_that_came_nearer_is_news_whatever_was_told() -> None:
+    told = Incident(NOW - DAY, told=frozenset({Code.EXPIRING}), settled_at=NOW - DAY)
+    brought = {Code.EXPIRING}
+    for incident, reason in ((None, Reason.OPENED), (told, Reason.CLOSER)):
+        news = news_at(incident, said(reason), (ENDING,), None, NOW, brought)
+        assert news == NOW
+    assert news_at(None, said(Reason.REMINDER), (ENDING,), None, NOW, brought) is None
+    other = {Code.DATA_ACCESS_EXPIRED}
+    assert news_at(None, said(Reason.OPENED), (ENDING,), None, NOW, other) is None
+
+
+LIFE = {Code.EXPIRING, Code.EXPIRED}
+ACCESS = {Code.DATA_ACCESS_EXPIRING, Code.DATA_ACCESS_EXPIRED}
+
+
+@pytest.mark.parametrize(
+    ("was", "is_now", "brought"),
+    [
+        (NOW + 9 * DAY, NOW + DAY, True),
+        (NOW + 9 * DAY, NOW - DAY, True),
+        (None, NOW + DAY, True),
+        (NOW + DAY + HOUR + MINUTE, NOW + DAY, True),
+        (NOW + DAY + HOUR, NOW + DAY, False),
+        (NOW + DAY, NOW + DAY, False),
+        (NOW + DAY, NOW + 60 * DAY, False),
+        (NOW + DAY, None, False),
+        (None, None, False),
+    ],
+)
+def test_dates_are_brought_forward_by_more_than_an_hour(
+    was: datetime | None, is_now: datetime | None, *, brought: bool
+) -> None:
+    old, new = Introspection(expires_at=was), Introspection(expires_at=is_now)
+    assert brought_forward(old, new) == (LIFE if brought else set())
+    old = Introspection(data_access_expires_at=was)
+    new = Introspection(data_access_expires_at=is_now)
+    assert brought_forward(old, new) == (ACCESS if brought else set())
+
+
+def test_only_a_living_token_that_was_known_has_dates_brought_forward() -> None:
+    old = Introspection(expires_at=NOW + 9 * DAY)
+    new = Introspection(expires_at=NOW + DAY)
+    assert brought_forward(old, new) == LIFE
+    assert brought_forward(None, new) == set()
+    assert brought_forward(old, None) == set()
+    assert brought_forward(replace(old, fault=Code.REVOKED), new) == set()
+    assert brought_forward(old, replace(new, fault=Code.EXPIRED)) == set()
+
+
 def test_what_was_let_go_is_free() -> None:
     assert not is_free(NOW, None)
     assert is_free(NOW, NOW)
@@ -189,6 +239,14 @@ def test_a_date_less_than_a_day_away_is_told_also_under_a_hold() -> None:
     sudden = Finding(Code.REVOKED, sudden=True)
     both = entry(sudden, Finding(Code.EXPIRING, NOW + HOUR), held_until=until)
     assert isinstance(gate(both, None, NOW), Wait)
+
+
+def test_a_date_that_came_nearer_is_held_to_its_last_day_and_looked_at() -> None:
+    lapsed = Finding(Code.DATA_ACCESS_EXPIRED, NOW - MINUTE)
+    held = {"held_until": NOW + 4 * HOUR, "last_checked_at": NOW - LOOK_AGAIN}
+    assert not isinstance(gate(entry(lapsed, **held), None, NOW), Wait)
+    news = entry(lapsed, news_at=NOW, **held)
+    assert gate(news, None, NOW) == Wait(Waiting.HOLD, NOW + LOOK_AGAIN, look=True)
 
 
 def test_a_hold_comes_before_office_hours() -> None:

@@ -166,6 +166,44 @@ async def test_without_the_brake_an_outage_would_tell_everybody(
     assert len(home.owner_letters) == 20
 
 
+ACCESS_LAPSED = State("data_access_expired")
+"""The token lives, and the date to which its data may be read has jumped back."""
+
+
+@pytest.mark.parametrize("every", [1, 6], ids=["1h", "6h"])
+async def test_dates_that_jump_back_for_two_hours_tell_no_owner(
+    house: Builder, every: int
+) -> None:
+    storm = (Event(HOUR, ACCESS_LAPSED), Event(3 * HOUR, State("valid")))
+    plans = [
+        a_token(n, events=storm, data_access_expires_in=80 * DAY) for n in range(40)
+    ]
+    home = await house(*plans, rule=Rule(check_every=every * HOUR))
+    await settle_in(home, every * HOUR)
+    await live(home, 3 * HOUR)
+    counts = await home.store.reports.counts(home.clock())
+    assert counts["held"] > 0, "a positive control: something would have been told"
+    await live(home, every * HOUR)
+    assert home.owner_letters == []
+    assert told(home) == {OPS: 1}
+    assert "data_access_expired" in home.mailbox.received[0].text
+    assert await home.store.holds.open() == []
+    counts = await home.store.reports.counts(home.clock())
+    assert counts["severity"] == {"ok": 40}
+
+
+@ON_SQLITE
+async def test_one_users_date_that_jumps_back_is_told_at_once(house: Builder) -> None:
+    anns = one_token("north", ANN, data_access_expires_in=80 * DAY)
+    home = await house(anns, *(a_token(n) for n in range(40)))
+    await settle_in(home, 6 * HOUR)
+    await live(home, HOUR)
+    home.graph.set_state("north", "data_access_expired")
+    await live(home, 7 * HOUR)
+    assert told(home) == {ANN: 1}
+    assert await home.store.holds.past() == []
+
+
 # --- one person's own matter, and a storm that is real
 
 
