@@ -119,7 +119,7 @@ def news_at(
     if notice is None or notice.reason not in _NEWS:
         return None
     if any(finding.code in brought for finding in findings):
-        return now
+        return suspicion.since if suspicion is not None else now
     told: frozenset[Code] = frozenset()
     if before is not None and before.settled_at is not None:
         told = before.told
@@ -137,7 +137,7 @@ _NEWS: Final = frozenset({Reason.OPENED, Reason.WORSENED, Reason.CLOSER})
 def brought_forward(
     old: Introspection | None, new: Introspection | None
 ) -> frozenset[Code]:
-    """The codes whose date a living token has sooner than it was known to have.
+    """The codes whose date comes sooner than a living token was known to have it.
 
     The dates of a token stand still or move away when its user comes by; none was ever
     seen to come nearer. What one answer says is told all the same (design: dated news
@@ -147,7 +147,7 @@ def brought_forward(
         old: What was known before the look.
         new: What is known after it.
     """
-    if old is None or new is None or not (old.alive and new.alive):
+    if old is None or new is None or not old.alive:
         return frozenset()
     dates = (
         (_LIFE, old.expires_at, new.expires_at),

@@ -272,8 +272,10 @@ class _Connection(asyncio.BufferedProtocol):
             self._asking = False
         if exc is not None:
             self._fail(httpx.ReadError, "the connection was lost")
-        else:
+        elif self._arrived:
             self._fail(httpx.RemoteProtocolError, "the server hung up")
+        else:
+            self._fail(httpx.ReadError, "the server hung up without a word")
 
     # --- httptools' calls; what they raise is an HttpParserError to us
 

@@ -126,6 +126,9 @@ def test_a_date_that_came_nearer_is_news_whatever_was_told() -> None:
     for incident, reason in ((None, Reason.OPENED), (told, Reason.CLOSER)):
         news = news_at(incident, said(reason), (ENDING,), None, NOW, brought)
         assert news == NOW
+    seen = Suspicion(Code.DATA_ACCESS_EXPIRED, NOW - 10 * MINUTE)
+    news = news_at(None, said(Reason.OPENED), (ENDING,), seen, NOW, brought)
+    assert news == seen.since
     assert news_at(None, said(Reason.REMINDER), (ENDING,), None, NOW, brought) is None
     other = {Code.DATA_ACCESS_EXPIRED}
     assert news_at(None, said(Reason.OPENED), (ENDING,), None, NOW, other) is None
@@ -159,14 +162,15 @@ def test_dates_are_brought_forward_by_more_than_an_hour(
     assert brought_forward(old, new) == (ACCESS if brought else set())
 
 
-def test_only_a_living_token_that_was_known_has_dates_brought_forward() -> None:
+def test_only_of_a_living_token_that_was_known_are_dates_brought_forward() -> None:
     old = Introspection(expires_at=NOW + 9 * DAY)
     new = Introspection(expires_at=NOW + DAY)
     assert brought_forward(old, new) == LIFE
     assert brought_forward(None, new) == set()
     assert brought_forward(old, None) == set()
     assert brought_forward(replace(old, fault=Code.REVOKED), new) == set()
-    assert brought_forward(old, replace(new, fault=Code.EXPIRED)) == set()
+    dead = replace(new, fault=Code.DATA_ACCESS_EXPIRED)
+    assert brought_forward(old, dead) == LIFE, "a date that death brings with it"
 
 
 def test_what_was_let_go_is_free() -> None:

@@ -277,7 +277,7 @@ async def test_what_servers_must_not_do_is_refused_at_once(
         (chunked(b"{}", end=b""), Failure.PROTOCOL),
         (chunked(b"{}", end=b"5\r\n{"), Failure.PROTOCOL),
         (b"HTTP/1.1 200 OK\r\nContent-Le", Failure.PROTOCOL),
-        (b"", Failure.PROTOCOL),
+        (b"", Failure.CONNECT),
     ],
 )
 async def test_a_reply_that_is_cut_is_none(piece: bytes, failure: Failure) -> None:

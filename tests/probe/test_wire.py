@@ -116,7 +116,7 @@ BAD: dict[str, tuple[Script, Failure]] = {
     "hangs": (hang, Failure.TIMEOUT),
     "resets": (reset, Failure.CONNECT),
     "cuts its body": (cut, Failure.PROTOCOL),
-    "hangs up": (close, Failure.PROTOCOL),
+    "hangs up": (close, Failure.CONNECT),
     "speaks no HTTP": (answering(b"220 smtp ready\r\n\r\n"), Failure.PROTOCOL),
     "states a bad length": (
         answering(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}"),
