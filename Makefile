@@ -35,7 +35,7 @@ test: $(VENV)/.dev ## every test; the parts, and beside them the whole and its f
 	@$(BIN)/coverage report --fail-under=90
 	@$(BIN)/coverage report --include='monitor/core/*' --fail-under=100
 
-soak: $(VENV)/.dev ## kills, full disks and replicas at their whole length; an hour
+soak: $(VENV)/.dev ## kills, full disks, storms at their whole length; an hour and a half
 	@SOAK=1 $(BIN)/python -m pytest tests/faults tests/whole/test_replicas.py \
 	  tests/probe/test_oracle.py tests/jobs/test_governor.py
 

@@ -19,7 +19,7 @@ import pytest
 from monitor.app import clock
 from monitor.sandbox.mailbox import Mailbox
 from tests.faults.strace import watched
-from tests.faults.test_syscalls import LETTERS, moments, rehearsal
+from tests.faults.test_syscalls import LETTERS, STEP, moments, rehearsal
 from tests.faults.tools import (
     LINES,
     SOAK,
@@ -58,6 +58,10 @@ BLIND_TO_LOSS = """
 import monitor.store.sqlite as sqlite
 sqlite._identity = lambda path: (0, 0)
 """
+
+
+FEW = 43
+"""Hundreds of writes make no commit; of these CI takes eight."""
 
 
 def acknowledged(child: Child) -> set[str]:
@@ -116,7 +120,7 @@ async def failed_at(
     began = time.monotonic()
     with rehearsal(folder, post, None, planted) as work:
         total = work.count(call)
-        at = moments(total)
+        at = moments(total, STEP if call == "fdatasync" else FEW)
         failed = duplicates = settled = 0
         for number in at:
             place, ledger = work.again()

@@ -7,8 +7,7 @@ The calls were looked up with `strace -c` in a delivery of twenty letters:
 - `sendto` is every word to the mail server, and to PostgreSQL: six a letter, and some
   fifteen statements. The main thread makes them; other threads only wake it by theirs.
 
-In CI every seventh or so, from an offset that moves with the day, and of hundreds a
-dozen; `SOAK=1` takes each.
+In CI every seventh, from an offset that moves with the day; `SOAK=1` takes each.
 """
 
 import shutil
@@ -41,8 +40,9 @@ from tests.postgres import Server
 from tests.whole.tools import Place, scenario
 
 LETTERS = 20
-MOST_IN_CI = 8
-"""So many moments of one kind; a delivery has hundreds of `sendto` on PostgreSQL."""
+STEP = 7
+"""Commits take turns at two things, words at six: this shares no divisor with these,
+so that it meets them all."""
 
 
 @dataclass(slots=True)
@@ -116,15 +116,10 @@ def rehearsal(
                 server.drop("prepared")
 
 
-def moments(total: int) -> range:
-    """At which calls to strike.
-
-    Commits take turns at two things, words at six: a step that shares no divisor with
-    these meets them all.
-    """
+def moments(total: int, step: int = STEP) -> range:
+    """At which calls to strike."""
     assert total > LETTERS, "the calls were not seen"
-    least = 1 if SOAK else max(7, total // MOST_IN_CI)
-    step = next(n for n in range(least, least + 7) if n % 2 and n % 3)
+    step = 1 if SOAK else step
     return range(1 + clock().timetuple().tm_yday % step, total + 1, step)
 
 
