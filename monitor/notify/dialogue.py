@@ -53,8 +53,11 @@ class Progress:
             raise FailedError(phase, code, error.message) from None
         except TimeoutError:
             raise FailedError(phase, None, "no reply in time") from None
-        except (aiosmtplib.SMTPException, OSError) as error:  # also ssl.SSLError
+        except aiosmtplib.SMTPException as error:
             said = str(error) or type(error).__name__
+            raise FailedError(phase, None, said) from None
+        except OSError as error:  # also ssl.SSLError; the system's words, no others
+            said = error.strerror or type(error).__name__
             raise FailedError(phase, None, said) from None
         except ValueError as error:  # its text quotes what was given
             raise FailedError(phase, None, type(error).__name__) from None

@@ -283,6 +283,22 @@ def test_a_line_that_cannot_be_formed_is_not_repeated(
     assert (tried.faults, tried.leaks, tried.lost) == (2, [], [])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_on_the_line_is_not_taken_for_a_reply(
+    stage: tuple[Place, Mailbox], kind: type[Exception]
+) -> None:
+    """A reply is kept with the letter and shown; what we raise ourselves is neither."""
+    place, post = stage
+    restore(place, "checked")
+    seen = Watch()
+    live(place, "deliver", watch=seen)
+    mine = [code for code in seen.seen if named(code) == "dialogue.Line.__init__"]
+    assert len(mine) == 1
+    tried = Tried(faults=KINDS.index(kind))  # which chooses the error
+    try_all(place, post, "deliver", mine, tried)
+    assert (tried.leaks, tried.lost, tried.twice) == ([], [], [])
+
+
 def test_a_database_out_of_reach_shows_no_password(
     stage: tuple[Place, Mailbox],
 ) -> None:

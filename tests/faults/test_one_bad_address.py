@@ -33,9 +33,10 @@ async def office(store: Store) -> AsyncIterator[Office]:
 
 async def waits_for_nobody(office: Office) -> None:
     done = await office.deliver()
-    late = [who for who in OTHERS if len(office.post.kept(who)) != 1]
+    others = [who for who in OTHERS if who not in office.post.refused]
+    late = [who for who in others if len(office.post.kept(who)) != 1]
     assert late == []
-    assert done.sent == len(OTHERS)
+    assert done.sent == len(others)
 
 
 @pytest.mark.parametrize("how", ["refused", "deferred", "silent"])
@@ -55,7 +56,9 @@ async def test_control_a_bad_address_that_stops_the_way_is_seen(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(email, "outcome_of", lambda *_: Outcome.CHANNEL)
-    office.post.refused[ANN] = "550 5.1.1 no"
+    # Letters sealed together go in any order: half of them, so that one comes early.
+    for who in [ANN, *OTHERS[::2]]:
+        office.post.refused[who] = "550 5.1.1 no"
     with pytest.raises(AssertionError):
         await waits_for_nobody(office)
 
