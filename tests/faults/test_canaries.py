@@ -169,7 +169,7 @@ class Tried:
 def planned(place: Place) -> bool:
     """Whether the owner's letter waits to be sent."""
     waiting = "SELECT 1 FROM outbox WHERE state IN ('waiting', 'sealed')"
-    return bool(place.query(waiting))
+    return bool(place.query(f"{waiting} AND recipient = '{ANN}'"))
 
 
 def try_all(
