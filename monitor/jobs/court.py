@@ -1,7 +1,7 @@
 """Court: the decisions about one token in their order, under one charter."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import blake2b
 
 from monitor import __version__
@@ -38,10 +38,9 @@ class Court:
         """What makes a wave of sudden news."""
         return self._charter.brake
 
-    @property
-    def lease(self) -> timedelta:
-        """How long a claim on a token may last."""
-        return self._charter.lease
+    def claims_until(self) -> datetime:
+        """When the last of the claims that were made up to now lapses."""
+        return self._clock() + self._charter.lease
 
     def known(self, claims: Iterable[Claim]) -> list[int | None]:
         """For each token the print of what was heard, if it is at rest under us."""

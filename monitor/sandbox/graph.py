@@ -44,12 +44,12 @@ class Graph:
             reply = control.answer(self.world, scope, now)
             await wire.send_reply(send, reply, self._head("", now))
             return
-        request = read(scope, body)
+        request = read(scope, body, now)
         faults = self.world.faults(app_of(request.token), now)
         fault = next((each for each in faults if self._strikes(each)), None)
         if fault and fault.kind in _DELAYS:
             if not await self._delay(fault, scope, receive):
-                self._log(request, self._names(request), fault.kind, now)
+                self._log(request, self._names(request), fault.kind)
                 return
             now = self.world.clock()
         of_items = [each for each in faults if each.of_items]
@@ -94,7 +94,7 @@ class Graph:
         items = len(request.asks) if request.is_batch else None
         broken = wire.instead(fault, items) if fault else None
         if fault and broken:
-            self._log(request, self._names(request), fault.kind, now)
+            self._log(request, self._names(request), fault.kind)
             return broken
         reply = self._answer(request, now, of_items)
         if fault and fault.kind == "cut_json":
@@ -106,22 +106,22 @@ class Graph:
     ) -> Reply:
         app = admit(self.world, request, now)
         if isinstance(app, Answer):
-            self._log(request, self._names(request), "rejected", now)
+            self._log(request, self._names(request), "rejected")
             return wire.reply_of(app)
         if request.refused:
-            self._log(request, (), "answered", now)
+            self._log(request, (), "answered")
             return wire.reply_of(request.refused)
         quota = self.world.quotas.get(app.id)
         wanted = max(1, len(request.asks))
         granted = quota.take(wanted, now) if quota else wanted
         usage = wire.usage_headers(app, quota.percent(now) if quota else None)
         if not granted:
-            self._log(request, self._names(request), "throttled", now)
+            self._log(request, self._names(request), "throttled")
             return wire.reply_of(wire.throttled(), usage)
         if request.is_batch:
             return self._batch(request, app, now, faults, granted, usage)
         name, answer, _ = self._one(request, request.asks[0], app, now, faults)
-        self._log(request, (name,), "answered", now)
+        self._log(request, (name,), "answered")
         return wire.reply_of(answer or wire.unavailable(), usage)
 
     def _batch(
@@ -152,7 +152,7 @@ class Graph:
                     between = wire.item_headers(shown, answer.status)
                     headers[answer.status] = between
             parts.append(before + between + after)
-        self._log(request, tuple(names), "answered", now)
+        self._log(request, tuple(names), "answered")
         return Reply(200, b"[%s]" % b",".join(parts))
 
     def _one(
@@ -211,9 +211,7 @@ class Graph:
         app_id = app_of(text)
         return f"app:{app_id}" if app_id in self.world.apps else "?"
 
-    def _log(
-        self, request: Request, names: tuple[str, ...], outcome: str, now: datetime
-    ) -> None:
+    def _log(self, request: Request, names: tuple[str, ...], outcome: str) -> None:
         app_id = app_of(request.token)
         kind = "batch" if request.is_batch else "single"
         if request.refused:
@@ -221,7 +219,7 @@ class Graph:
         elif names and all(name.startswith("app:") for name in names):
             kind = "self_inspection"
         known = app_id if app_id in self.world.apps else ""
-        self.world.calls.append(Call(now, known, kind, names, outcome))
+        self.world.calls.append(Call(request.came_at, known, kind, names, outcome))
 
     def _version(self, asked: str) -> bytes:
         # An ended version is served silently by the next usable one.

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -32,6 +33,7 @@ class Ask:
 class Request:
     """One HTTP call."""
 
+    came_at: datetime
     version: str
     """The version it names; empty: none."""
     token: str
@@ -68,7 +70,7 @@ async def body_of(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def read(scope: Scope, body: bytes) -> Request:
+def read(scope: Scope, body: bytes, now: datetime) -> Request:
     """Read a call; what it asks in vain is its answer already."""
     url = _URL.fullmatch(scope["path"])
     version, path = (url[1] or "", url[2]) if url else ("", "")
@@ -76,7 +78,7 @@ def read(scope: Scope, body: bytes) -> Request:
     if method == "POST":
         params |= _params(body)
     token = _bearer(scope["headers"]) or params.get("access_token", "")
-    caller = Request(version, token, _proof(params))
+    caller = Request(now, version, token, _proof(params))
     if method == "GET":
         return _asking(caller, _question(path, params))
     if method != "POST" or path or "batch" not in params:

@@ -27,6 +27,7 @@ class Call:
     """One HTTP call that was made of the simulated Graph. Never holds a secret."""
 
     at: datetime
+    """When it came in, however late it was answered."""
     app_id: str
     """The app that asked; empty: not to be told."""
     kind: str

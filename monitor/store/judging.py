@@ -131,9 +131,8 @@ class Court(Protocol):
     def brake(self) -> Brake:
         """What makes a wave of sudden news."""
 
-    @property
-    def lease(self) -> timedelta:
-        """How long a claim on a token may last."""
+    def claims_until(self) -> datetime:
+        """When the last of the claims that were made up to now lapses."""
 
     def judge(self, record: Record, look: Look | None) -> Judgement:
         """What becomes of a token after a look, or by time alone."""

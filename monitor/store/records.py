@@ -187,7 +187,9 @@ async def _judge_looks(
     recorded.superseded = [claim.id for claim, _, _ in left.values()]
     await set_tokens_apart(connection, recorded.damaged, now)
     await group.flush(connection, court.plan)
-    await call_witnesses(connection, recorded.judged, court.brake, now, court.lease)
+    # Asked now: others may have claimed since, while we waited for our locks.
+    claimed = court.claims_until()
+    await call_witnesses(connection, recorded.judged, court.brake, now, claimed)
 
 
 async def _fetch(

@@ -55,7 +55,7 @@ async def call_witnesses(
     judged: Sequence[tuple[Record, Judgement]],
     brake: Brake,
     now: datetime,
-    lease: timedelta,
+    claimed_until: datetime,
 ) -> int:
     """Make other tokens of each user who came under suspicion due, and of others.
 
@@ -68,7 +68,7 @@ async def call_witnesses(
         judged: What it judged.
         brake: What makes a wave.
         now: The present instant.
-        lease: How long a claim may last; what may be claimed is left alone.
+        claimed_until: When the last claim lapses; what may be claimed is left alone.
 
     Returns:
         How many tokens were made due.
@@ -85,10 +85,10 @@ async def call_witnesses(
             user = known.user_id if known is not None else record.expected.user_id
             suspects.setdefault(record.expected.app_id, set()).add(user or record.id)
     for app_id, users in suspects.items():
-        kin = _theirs(app_id, users, now, lease).limit(_MOST)
+        kin = _theirs(app_id, users, now, claimed_until).limit(_MOST)
         called += await _summon_found(connection, kin, now)
         if await _wanted(connection, app_id, brake):
-            called += await _call(connection, app_id, users, now, lease)
+            called += await _call(connection, app_id, users, now, claimed_until)
     return called
 
 
@@ -113,14 +113,14 @@ async def _call(
     app_id: str,
     users: set[str],
     now: datetime,
-    lease: timedelta,
+    claimed_until: datetime,
 ) -> int:
     wanted = min(WITNESSES * len(users), _MOST)
     most = _SPARE * (wanted + len(users))
     rows: list[int] = []
     seen = set(users)
     for level, when in product(
-        (Urgency.ROUTINE, Urgency.RISKY), (_overdue(now), _ahead(now, lease))
+        (Urgency.ROUTINE, Urgency.RISKY), (_overdue(now), _ahead(claimed_until))
     ):
         query = _candidates(app_id, now).where(health.c.urgency == int(level), when)
         found = await _found(connection, query.limit(most))
@@ -156,19 +156,19 @@ async def _make_due(
 
 
 def _theirs(
-    app_id: str, users: set[str], now: datetime, lease: timedelta
+    app_id: str, users: set[str], now: datetime, claimed_until: datetime
 ) -> Select[Any]:
     """The other tokens of these users."""
     return _candidates(app_id, now).where(
         introspections.c.user_id.in_(sorted(users)),
         health.c.suspicion.is_(None),
-        or_(_overdue(now), _ahead(now, lease)),
+        or_(_overdue(now), _ahead(claimed_until)),
     )
 
 
-def _ahead(now: datetime, lease: timedelta) -> ColumnElement[bool]:
+def _ahead(claimed_until: datetime) -> ColumnElement[bool]:
     """Due later than any claim lasts; what lies between may be claimed by somebody."""
-    return health.c.next_check_at > now + lease
+    return health.c.next_check_at > claimed_until
 
 
 def _overdue(now: datetime) -> ColumnElement[bool]:

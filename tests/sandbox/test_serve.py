@@ -196,6 +196,19 @@ async def test_a_slow_answer_is_the_right_one(
     assert time.monotonic() - began >= 0.05
 
 
+async def test_a_slow_call_is_noted_when_it_came(
+    http: httpx.AsyncClient, sandbox: Sandbox, clock: VirtualClock
+) -> None:
+    came_at = clock()
+    sandbox.fail_with("slow(0.5s)")
+    asking = asyncio.create_task(debug(http, sandbox.token("north")))
+    while (await http.get("/_sandbox/healthz")).json()["open"] < 2:
+        pass
+    clock.advance(timedelta(minutes=1))
+    await asking
+    assert [call.at for call in sandbox.calls] == [came_at]
+
+
 async def test_a_hanging_call_never_ends_by_itself(
     http: httpx.AsyncClient, sandbox: Sandbox
 ) -> None:

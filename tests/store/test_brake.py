@@ -1,6 +1,6 @@
 """The storm brake on both databases: who counts, who is called, who may end a hold."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -275,6 +275,17 @@ async def test_what_is_claimed_now_is_left_alone(store: Store) -> None:
     await execute(store, "UPDATE health SET next_check_at = :at", at=soon)
     await suspect(store, "u0-a")
     assert await column(store, "next_check_at", "u1-a") == soon
+
+
+async def test_what_was_claimed_while_we_waited_for_locks_is_left_alone(
+    store: Store,
+) -> None:
+    await a_fleet(store, "u0-a", "u1-a")
+    claimed = microseconds(NOW + timedelta(seconds=4) + LEASE)
+    await execute(store, "UPDATE health SET next_check_at = :at", at=claimed)
+    late = a_court(NOW + timedelta(seconds=5))
+    await look(store, user("u0-a", Code.REVOKED), "u0-a", at=NOW, court=late)
+    assert await column(store, "next_check_at", "u1-a") == claimed
 
 
 async def test_who_waits_in_a_long_queue_is_a_witness_too(store: Store) -> None:
