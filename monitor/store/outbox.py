@@ -5,15 +5,22 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import select, true, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.delivery import Drop, Item, Wait, Waiting
+from monitor.core.delivery import Drop, Item, Passage, Wait, Waiting
 from monitor.store.brake import Storm, end_holds, open_holds
 from monitor.store.damage import readable
 from monitor.store.pace import pace, tell_pace
 from monitor.store.poison import read_waiters, review_all, reviewed
 from monitor.store.sealing import due_entries, seal_letters, soon_looked_at
 from monitor.store.tables import letters, outbox
-from monitor.store.taking import claim_letter, entries_of, load_letter, with_waiters
+from monitor.store.taking import (
+    claim_letter,
+    entries_of,
+    load_letter,
+    overtaken,
+    with_waiters,
+)
 from monitor.store.transactions import Database, take_turns
 from monitor.store.waiters import (
     Pass,
@@ -136,10 +143,11 @@ class Outbox:
 
         With `only`, the next one about nothing but this subject.
 
-        A letter in doubt goes again as it was. From another one, entries that must
-        wait or are outlived step out; a letter left empty is closed. One that was
-        tried before keeps its name and its clock while it owes a look. One whose
-        lease ran out was tried by somebody who died, and was perhaps sent.
+        A letter in doubt goes again as it was, but for what a later notice that was
+        sent has overtaken. From another one, entries that must wait or are outlived
+        step out. A letter left empty is closed. One that was tried before keeps its
+        name and its clock while it owes a look. One whose lease ran out was tried by
+        somebody who died, and was perhaps sent.
         """
         while True:
             async with self._database.write() as connection:
@@ -149,12 +157,10 @@ class Outbox:
                 rows = await entries_of(connection, row.id)
                 readers = await read_waiters(connection, rows, now)
                 sealed = await load_letter(connection, row, readers)
-                if sealed.in_doubt and sealed.waiters:
-                    return sealed
                 kept: list[Waiter] = []
                 waiting: list[tuple[Waiter, Wait]] = []
                 dropped: list[tuple[Waiter, Drop]] = []
-                gated = await review_all(connection, sealed.waiters, review, now)
+                gated = await self._asked(connection, sealed, review, now)
                 for waiter, _, passage in gated:
                     if isinstance(passage, Wait):
                         waiting.append((waiter, passage))
@@ -174,6 +180,22 @@ class Outbox:
                     .where(letters.c.id == sealed.id)
                     .values(state="empty", settled_at=now, attempt_until=None)
                 )
+
+    async def _asked(
+        self, connection: AsyncConnection, sealed: Sealed, review: Review, now: datetime
+    ) -> Sequence[tuple[Waiter, Item, Passage]]:
+        """What the gate says of a letter; of one in doubt it is not asked.
+
+        That one goes again as it was, but never after what was told later: whoever
+        read that a matter is over must not read next that it began.
+        """
+        if not sealed.in_doubt:
+            return await review_all(connection, sealed.waiters, review, now)
+        late = await overtaken(connection, sealed.id)
+        return [
+            (waiter, waiter.item, Drop.SUPERSEDED if waiter.id in late else None)
+            for waiter in sealed.waiters
+        ]
 
     async def owed(self, review: Review, now: datetime) -> tuple[int, ...]:
         """Rows of the tokens at which due letters must have a last look first."""

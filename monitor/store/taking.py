@@ -101,6 +101,26 @@ async def entries_of(connection: AsyncConnection, letter_id: str) -> Sequence[An
     return rows
 
 
+async def overtaken(connection: AsyncConnection, letter_id: str) -> frozenset[str]:
+    """What a letter holds of which its reader was sent a later notice."""
+    later = outbox.alias("later")
+    found = await connection.scalars(
+        select(outbox.c.id)
+        .join(
+            later,
+            (later.c.incident_id == outbox.c.incident_id)
+            & (later.c.recipient == outbox.c.recipient)
+            & (later.c.number > outbox.c.number),
+        )
+        .where(
+            outbox.c.letter_id == letter_id,
+            outbox.c.state == "sealed",
+            later.c.state == "sent",
+        )
+    )
+    return frozenset(found)
+
+
 async def load_letter(
     connection: AsyncConnection, row: AnyRow, waiters: Sequence[Waiter]
 ) -> Sealed:

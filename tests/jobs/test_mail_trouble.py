@@ -122,6 +122,26 @@ async def test_a_letter_in_doubt_keeps_its_entries_and_newer_news_goes_apart(
     assert await home.entries() == [(ANN, "opened", "sent"), (ANN, "resolved", "sent")]
 
 
+async def test_a_letter_in_doubt_never_follows_what_was_told_later(
+    house: Builder,
+) -> None:
+    home = await with_news(house)
+    home.mailbox.drop_after_dot(times=6)
+    await home.live(3 * HOUR)
+    doubtful = len(home.letters(ANN))
+    assert doubtful > 1, "a positive control: it was tried again"
+    # The token heals while the letter waits for its next try, hours away.
+    home.graph.set_state("t-0", "valid")
+    home.mailbox.mend()
+    await home.live(DAY)
+    later = home.subjects(ANN)[doubtful:]
+    assert later == ['[Acme] "T-0" is reconnected']
+    assert await home.entries() == [
+        (ANN, "opened", "dropped"),
+        (ANN, "resolved", "sent"),
+    ]
+
+
 @pytest.mark.parametrize("stage", ["CONNECT", "EHLO", "MAIL"])
 async def test_trouble_with_the_channel_is_no_letters_fault(
     house: Builder, stage: Stage
