@@ -20,7 +20,7 @@ from monitor.jobs.delivered import Delivered
 from monitor.jobs.parcels import letter_of
 from monitor.jobs.patience import patiently
 from monitor.jobs.planning import findings_for
-from monitor.jobs.reach import Reach, entries_instead
+from monitor.jobs.reach import Reach, entries_instead, entries_of_heirs
 from monitor.jobs.storm import storm_of, tell_holds
 from monitor.jobs.unusable import tell_unusable
 from monitor.jobs.watch import CLOCK, Watch
@@ -30,7 +30,7 @@ from monitor.notify.headers import UnwritableError
 from monitor.store import Store
 from monitor.store.outbox import FIRST
 from monitor.store.settlement import channel_pause, put_back, settle
-from monitor.store.waiters import Pass, Sealed, Waiter
+from monitor.store.waiters import Heirs, Pass, Sealed, Waiter
 
 LINES: Final = 4
 """Letters under way at once, each over a connection of its own."""
@@ -67,6 +67,7 @@ class Courier:
         self._mailers: set[Mailer] = set()
         self._stopped = False
         self._storm = storm_of(charter, clock)
+        self._heirs: Heirs = lambda waiter: entries_of_heirs(charter, waiter, clock())
 
     def stop(self) -> None:
         """Begin nothing more: before the final dot abort, after it wait for a reply."""
@@ -128,6 +129,7 @@ class Courier:
                 hurried=hurried,
                 after=after,
                 only=self._only,
+                heirs=self._heirs,
             )
             total.sealed += done.sealed
             total.dropped += done.dropped
@@ -255,7 +257,11 @@ class Courier:
                     break
                 taken_at = self._clock()
                 sealed = await self._store.outbox.take(
-                    self._review, taken_at, self._charter.lease, self._only
+                    self._review,
+                    taken_at,
+                    self._charter.lease,
+                    self._only,
+                    self._heirs,
                 )
                 if sealed is None:
                     break

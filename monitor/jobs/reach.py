@@ -58,6 +58,39 @@ def entries_instead(
     return entries
 
 
+def entries_of_heirs(charter: Charter, waiter: Waiter, now: datetime) -> list[Entry]:
+    """The same news for those who are readers by the configuration as it is now.
+
+    An owner's goes to the next owner when the token changes hands, and good news to
+    nobody else.
+    """
+    item = waiter.item
+    readers: Sequence[str] = ()
+    if waiter.role is Role.OPERATOR:
+        readers = charter.operators
+    elif waiter.role is Role.ESCALATION and waiter.expected is not None:
+        rule = charter.rule(waiter.expected, waiter.labels, waiter.observation)
+        readers = rule.escalate_to
+    if item.reason is Reason.RESOLVED:
+        return []
+    return [
+        Entry(
+            incident_id=waiter.incident_id,
+            recipient=address,
+            role=waiter.role,
+            product=waiter.product,
+            app_id=item.app_id,
+            item=item,
+            due_at=now + charter.group_wait,
+            looked_at=waiter.looked_at,
+            token_row=waiter.token_row,
+            timezone=waiter.timezone,
+            news_at=waiter.news_at,
+        )
+        for address in readers
+    ]
+
+
 class Reach:
     """Keeps the operator's one matter of everybody whom no letter reaches."""
 

@@ -60,15 +60,20 @@ async def add_entries(
     """Plan notices; planning one twice is planning it once.
 
     Earlier entries of the same incident for the same reader that no letter in doubt
-    holds are outlived.
+    holds are outlived. Who was no reader any more when he was to be told, and is one
+    again, is told.
     """
     if not entries:
         return
-    plan = insert_on(outbox, connection).on_conflict_do_nothing(
-        index_elements=["incident_id", "number", "recipient"]
-    )
+    plan = insert_on(outbox, connection)
+    anew = {name: plan.excluded[name] for name in _ANEW}
+    blank = dict.fromkeys(["letter_id", "dropped_for", "settled_at", "asked_look_at"])
     await connection.execute(
-        plan,
+        plan.on_conflict_do_update(
+            index_elements=["incident_id", "number", "recipient"],
+            set_={**anew, **blank},
+            where=outbox.c.dropped_for == Drop.NOT_RECIPIENT,
+        ),
         [
             {
                 "id": secrets.token_hex(6),
@@ -119,6 +124,20 @@ async def add_entries(
             for entry in entries
         ],
     )
+
+
+_ANEW: Final = (
+    "role",
+    "item",
+    "codes",
+    "planned_at",
+    "looked_at",
+    "news_at",
+    "rank",
+    "state",
+    "waits_for",
+    "due_at",
+)
 
 
 async def close_entries(

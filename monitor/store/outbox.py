@@ -23,10 +23,12 @@ from monitor.store.taking import (
 )
 from monitor.store.transactions import Database, take_turns
 from monitor.store.waiters import (
+    Heirs,
     Pass,
     Review,
     Sealed,
     Waiter,
+    nobody,
     select_waiters,
     waiter_of,
 )
@@ -54,6 +56,7 @@ class Outbox:
         after: tuple[int, str] = FIRST,
         most: int = 200,
         only: str | None = None,
+        heirs: Heirs = nobody,
     ) -> Pass:
         """Put the due entries of up to `most` readers through the gate, worst first.
 
@@ -70,6 +73,7 @@ class Outbox:
             after: Where the pass before ended.
             most: How many readers at most.
             only: Nothing but what concerns this subject.
+            heirs: Who is told instead of a reader who is none any more.
         """
         done = Pass()
         begins = after == FIRST and only is None
@@ -115,7 +119,7 @@ class Outbox:
                 for waiter, _ in ready.pop(group)
             )
             done.owed = await wait_on(connection, waiting, now, lease)
-            done.dropped = await drop(connection, dropped, now)
+            done.dropped = await drop(connection, dropped, now, heirs)
             done.sealed = await seal_letters(connection, ready, now, domain)
         return done
 
@@ -138,10 +142,12 @@ class Outbox:
         now: datetime,
         lease: timedelta,
         only: str | None = None,
+        heirs: Heirs = nobody,
     ) -> Sealed | None:
         """The next letter to try, with the gate asked once more; `None`: no more.
 
-        With `only`, the next one about nothing but this subject.
+        With `only`, the next one about nothing but this subject; `heirs` are told
+        instead of a reader who is none any more.
 
         A letter in doubt goes again as it was, but for what a later notice that was
         sent has overtaken. From another one, entries that must wait or are outlived
@@ -168,7 +174,7 @@ class Outbox:
                         dropped.append((waiter, passage))
                     else:
                         kept.append(waiter)
-                await drop(connection, dropped, now)
+                await drop(connection, dropped, now, heirs)
                 if _must_stay_whole(sealed, kept, waiting):
                     await hold(connection, sealed.id, waiting, now, lease)
                     continue

@@ -19,6 +19,7 @@ from monitor.store.codec import (
     decode_labels,
     split_list,
 )
+from monitor.store.entries import Entry
 from monitor.store.tables import (
     apps,
     health,
@@ -74,6 +75,15 @@ class Waiter:
 
 Review: TypeAlias = Callable[[Waiter], tuple[Item, Passage]]
 """The gate over a waiter: the item as it is true now, and whether it may go."""
+
+
+Heirs: TypeAlias = Callable[[Waiter], Sequence[Entry]]
+"""A waiter whose reader is none any more → the entries of those who are readers now."""
+
+
+def nobody(_: Waiter) -> Sequence[Entry]:
+    """No heirs."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)

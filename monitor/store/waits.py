@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.core.delivery import Drop, Wait, Waiting
 from monitor.core.schedule import Urgency
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack_ids
+from monitor.store.entries import add_entries
 from monitor.store.tables import health, letters, outbox
-from monitor.store.waiters import Waiter
+from monitor.store.waiters import Heirs, Waiter, nobody
 
 _WAIT_ON: Final = (
     update(outbox)
@@ -150,11 +151,22 @@ async def drop(
     connection: AsyncConnection,
     dropped: Sequence[tuple[Waiter, Drop]],
     now: datetime,
+    heirs: Heirs = nobody,
 ) -> int:
-    """Drop what is outlived, for the reason it names; returns how many."""
+    """Drop what is outlived, for the reason it names; returns how many.
+
+    What somebody is not told who is no reader any more, those are told who are.
+    """
     if dropped:
         await connection.execute(
             _DROP,
             [{"key": waiter.id, "why": why, "when": now} for waiter, why in dropped],
         )
+        instead = [
+            entry
+            for waiter, why in dropped
+            if why is Drop.NOT_RECIPIENT
+            for entry in heirs(waiter)
+        ]
+        await add_entries(connection, instead, now)
     return len(dropped)

@@ -1,0 +1,75 @@
+"""Readers change while letters wait: what one is not told any more, another one is."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from monitor.core.policy import Rule
+from tests.jobs.house import ACME, DAY, HOUR, OPS, Builder, House, a_token
+
+NEW = "new-ops@acme.example"
+BOSS, CHIEF = "boss@bakery.example", "chief@bakery.example"
+RULE = Rule(escalate_to=(BOSS,), escalate_after=DAY)
+
+
+def reload(house: Builder, home: House, **wishes: Any) -> House:
+    """The same house under another configuration."""
+    charter = replace(home.charter, **wishes)
+    plans = tuple(home.plans.values())
+    return house.wire(home.graph, home.mailbox, charter, plans)
+
+
+async def put_off(house: Builder) -> House:
+    """A house whose operator is to hear that nothing can be asked, and cannot."""
+    home = await house(a_token())
+    home.graph.set_app_secret(ACME.id, "another-secret")
+    home.mailbox.defer(OPS)
+    await home.live(HOUR)
+    assert await home.entries() == [(OPS, "opened", "sealed")]
+    return home
+
+
+async def test_a_new_operator_is_told_what_the_old_one_was_not(house: Builder) -> None:
+    home = reload(house, await put_off(house), operators=(NEW,))
+    await home.live(5 * HOUR)
+    assert len(home.letters(NEW)) == 1
+    assert "rejects the credentials" in home.subjects(NEW)[0]
+    assert home.letters(OPS) == []
+
+
+async def test_an_operator_who_was_none_for_a_while_is_told(house: Builder) -> None:
+    home = await put_off(house)
+    home.mailbox.defer(NEW)
+    await reload(house, home, operators=(NEW,)).live(5 * HOUR)
+    home.mailbox.mend()
+    await home.live(5 * HOUR)
+    assert len(home.letters(OPS)) == 1
+    assert home.letters(NEW) == []
+
+
+async def test_one_operator_more_changes_nothing_for_the_others(house: Builder) -> None:
+    home = await put_off(house)
+    home.mailbox.accept(OPS)
+    await reload(house, home, operators=(OPS, NEW)).live(5 * HOUR)
+    assert len(home.letters(OPS)) == 1
+
+
+@pytest.mark.parametrize("waits", ["sealed", "silenced"])
+async def test_who_is_named_now_hears_of_an_escalation_and_reminders_go_on(
+    house: Builder, waits: str
+) -> None:
+    home = await house(a_token(), rule=RULE)
+    home.graph.set_state("north", "revoked")
+    await home.live(20 * HOUR)
+    if waits == "silenced":
+        until = home.clock() + 2 * DAY
+        await home.store.hand.silence(["north"], until, "ops", None, home.clock())
+    home.mailbox.defer(BOSS)
+    await home.live(DAY)
+    home = reload(house, home, rules=(replace(RULE, escalate_to=(CHIEF,)),))
+    await home.live(7 * DAY)
+    assert len(home.letters(CHIEF)) == 1
+    assert home.letters(BOSS) == []
+    reasons = [reason for _, reason, state in await home.entries() if state == "sent"]
+    assert reasons.count("reminder") >= 1
