@@ -159,14 +159,19 @@ class Line:
     async def copy(self, recipient: str, progress: Progress) -> str | None:
         """Name one who gets a copy; returns the reply that refused him, if any did.
 
-        That is no reason to keep the letter back, unless the connection went with it.
+        That is no reason to keep the letter back.
+
+        Raises:
+            FailedError: The connection went with it; without a code, which would be
+                taken for the reader's.
         """
         try:
             await self.rcpt(recipient, progress)
         except FailedError as failed:
+            reply = f"{failed.code or ''} {failed.reply}".strip()
             if failed.code is None or not self._smtp.is_connected:
-                raise
-            return f"{failed.code} {failed.reply}"
+                raise FailedError(failed.phase, None, reply) from None
+            return reply
         return None
 
     async def data(

@@ -13,6 +13,8 @@ from monitor.notify.server import Server
 MOST_LETTERS: Final = 50
 """Letters over one connection; servers count, and a fresh one costs little."""
 LONGEST_IDLE: Final = timedelta(seconds=30)
+_CLOSING: Final = 421
+"""RFC 5321, section 3.8: the server closes the connection."""
 GRACE: Final = timedelta(seconds=20)
 """How long a stopped mailer waits for the reply to a final dot."""
 
@@ -61,8 +63,9 @@ class Mailer:
         the dot no server takes the letter, and the attempt is `DEFERRED`.
 
         The first recipient decides the outcome. A refused copy does not hold the
-        letter up; `Attempt.reply` mentions it. Whatever server and network do is in
-        the result; only what the gate raises comes out.
+        letter up, nor one that costs the connection: the letter then goes to the first
+        recipient alone. `Attempt.reply` mentions it. Whatever server and network do is
+        in the result; only what the gate raises comes out.
         """
         async with self._turn:
             self._progress.phase = Phase.CONNECT
@@ -116,16 +119,46 @@ class Mailer:
         before_mail: Gate | None,
         before_dot: Callable[[], bool],
     ) -> Attempt | None:
+        refused: list[str] = []
+        try:
+            return await self._hand_over(
+                envelope_from, envelope_to, raw, before_mail, before_dot, refused
+            )
+        except FailedError as failed:
+            lost = failed.code in {None, _CLOSING} and failed.phase is not Phase.DOT
+            if not refused or not lost or self._progress.stopped:
+                raise
+        # A copy that costs the connection would cost the reader the letter, every
+        # time: he gets it alone.
+        self._hang_up()
+        refused = refused[-1:] * (len(envelope_to) - 1)
+        return await self._hand_over(
+            envelope_from, envelope_to[:1], raw, before_mail, before_dot, refused
+        )
+
+    async def _hand_over(
+        self,
+        envelope_from: str,
+        envelope_to: Sequence[str],
+        raw: bytes,
+        before_mail: Gate | None,
+        before_dot: Callable[[], bool],
+        refused: list[str],
+    ) -> Attempt | None:
+        """From `MAIL FROM` to the reply to the dot; `refused` notes lost copies."""
         line, progress = await self._ready(), self._progress
         if before_mail is not None and not await before_mail():
             return None
         await line.mail(envelope_from, progress)
         await line.rcpt(envelope_to[0], progress)
-        refused = [
-            reply
-            for recipient in envelope_to[1:]
-            if (reply := await line.copy(recipient, progress)) is not None
-        ]
+        for recipient in envelope_to[1:]:
+            try:
+                reply = await line.copy(recipient, progress)
+            except FailedError as failed:
+                refused.append(failed.reply)
+                raise
+            if reply is not None:
+                refused.append(reply)
         response = await line.data(raw, progress, before_dot)
         reply = self._server.shown(response.message)
         if refused:

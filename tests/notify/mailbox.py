@@ -54,15 +54,21 @@ class Mailbox:
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's signature, as is the rest
         self,
-        server: SMTP,  # noqa: ARG002
+        server: "_Server",
         session: Session,  # noqa: ARG002
         envelope: Envelope,
         address: str,
         options: list[str],  # noqa: ARG002
     ) -> str:
-        """Take the recipient, unless he is to be refused."""
-        if address in self.refused:
-            return self.refused[address]
+        """Take the recipient, unless he is to be refused, or to end it all."""
+        reply = self.refused.get(address)
+        if reply == HANG:
+            await self.go_on.wait()
+        elif reply == DROP:
+            server.transport.abort()
+            await asyncio.Event().wait()
+        elif reply is not None:
+            return reply
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

@@ -310,11 +310,48 @@ async def test_a_refused_copy_does_not_hold_the_letter_up():
     assert box.letters[0].rcpt_tos == [READER, "team@acme.example"]
 
 
-async def test_a_server_closing_at_a_copy_defers_the_letter():
-    async with a_mailbox() as box, a_mailer(a_server(box.port)) as mailer:
-        box.refused["boss@acme.example"] = "421 4.3.2 closing"
-        attempt = await send(mailer, READER, "boss@acme.example")
-    assert (attempt.outcome, attempt.code) == (DEFERRED, 421)
+@pytest.mark.parametrize("how", ["421 4.3.2 closing", DROP, HANG])
+async def test_a_copy_that_costs_the_connection_does_not_hold_the_letter_up(how: str):
+    """Or its reader would not be told for four days, and be given up then."""
+    asked: list[int] = []
+
+    async def gate() -> bool:
+        asked.append(len(box.letters))
+        return True
+
+    async with a_mailbox() as box:
+        server = replace(a_server(box.port), timeout=timedelta(seconds=0.4))
+        async with a_mailer(server) as mailer:
+            box.refused["boss@acme.example"] = how
+            to = (READER, "team@acme.example", "boss@acme.example")
+            attempt = await mailer.send(SENDER, to, RAW, before_mail=gate)
+    assert attempt is not None
+    assert (attempt.outcome, attempt.code) == (Outcome.SENT, 250)
+    assert "copies refused: 2, " in attempt.reply
+    (letter,) = box.letters
+    assert letter.rcpt_tos == [READER]
+    assert asked == [0, 0], "the gate is asked before each MAIL FROM"
+
+
+async def test_a_copy_refused_for_good_with_the_connection_refuses_nobody_else():
+    async with a_raw_server(_ends_at_the_second_recipient) as port:
+        server = replace(a_server(port), timeout=timedelta(seconds=0.4))
+        async with a_mailer(server) as mailer:
+            attempt = await send(mailer, READER, "boss@acme.example")
+    assert attempt.outcome is Outcome.SENT
+
+
+async def _ends_at_the_second_recipient(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    writer.write(b"220 hello\r\n")
+    recipients = 0
+    while line := await reader.readline():
+        recipients += line.startswith(b"RCPT")
+        if recipients > 1:
+            writer.write(b"550 5.1.1 too many wrong ones, bye\r\n")
+            return
+        writer.write(b"354 go on\r\n" if line == b"DATA\r\n" else b"250 ok\r\n")
 
 
 @pytest.mark.parametrize("to", ["jäne@x.example", "a b@x.example", "a@x>\r\nDATA"])
