@@ -3,9 +3,9 @@
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Waiting
@@ -17,9 +17,14 @@ from monitor.store.transactions import AnyRow
 async def follow_owner(
     connection: AsyncConnection, old: AnyRow, facts: Mapping[str, Any], now: datetime
 ) -> None:
-    """Tell the new owner what the old one was to be told of an open incident."""
+    """Tell the new owner what the old one was to be told of an open incident.
+
+    Of the same owner, what is still to leave is addressed as he is known now: who gets
+    no copies any more gets none of it.
+    """
     email = facts["owner_email"]
     if old.owner_email == email:
+        await _address_anew(connection, old, facts)
         return
     last = (
         select(outbox)
@@ -62,4 +67,30 @@ async def follow_owner(
             # He owned it before, and lost it before he was told.
             where=outbox.c.state == "dropped",
         )
+    )
+
+
+_ADDRESSED: Final = {
+    "name": "owner_name",
+    "cc": "cc",
+    "locale": "locale",
+    "timezone": "timezone",
+}
+"""What a letter is addressed by, and the fact of a token it is taken from."""
+
+
+async def _address_anew(
+    connection: AsyncConnection, old: AnyRow, facts: Mapping[str, Any]
+) -> None:
+    if all(getattr(old, fact) == facts[fact] for fact in _ADDRESSED.values()):
+        return
+    await connection.execute(
+        update(outbox)
+        .where(
+            outbox.c.token_row == old.row_id,
+            outbox.c.role == "owner",
+            outbox.c.recipient == old.owner_email,
+            outbox.c.state.in_(["waiting", "sealed"]),
+        )
+        .values({name: facts[fact] for name, fact in _ADDRESSED.items()})
     )

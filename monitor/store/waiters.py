@@ -200,5 +200,11 @@ def waiter_of(row: AnyRow) -> Waiter:
 
 
 def copies(waiters: Sequence[Waiter]) -> tuple[str, ...]:
-    """Whom a letter goes to as a copy; the same for all of its entries."""
-    return split_list(waiters[0].cc) if waiters else ()
+    """Whom a letter goes to as a copy: whoever all of its entries name.
+
+    They named the same when it was sealed; an import may have changed some since.
+    """
+    if not waiters:
+        return ()
+    named = [split_list(waiter.cc) for waiter in waiters]
+    return tuple(each for each in named[0] if all(each in other for other in named))

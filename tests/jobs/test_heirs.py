@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from monitor.core.policy import Rule
-from tests.jobs.house import ACME, DAY, HOUR, OPS, Builder, House, a_token
+from tests.jobs.house import (
+    ACME,
+    ANN,
+    DAY,
+    HOUR,
+    MINUTE,
+    OPS,
+    Builder,
+    House,
+    a_token,
+)
 
 NEW = "new-ops@acme.example"
 BOSS, CHIEF = "boss@bakery.example", "chief@bakery.example"
@@ -73,3 +83,29 @@ async def test_who_is_named_now_hears_of_an_escalation_and_reminders_go_on(
     assert home.letters(BOSS) == []
     reasons = [reason for _, reason, state in await home.entries() if state == "sent"]
     assert reasons.count("reminder") >= 1
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["waiting", "sealed"])
+async def test_who_gets_no_copies_any_more_gets_none_of_what_waits(
+    house: Builder,
+    sealed: bool,  # noqa: FBT001 - a case
+) -> None:
+    home = await house(a_token("north"), a_token("south"))
+    named = [house.row(home, name, cc=(BOSS, CHIEF)) for name in ("north", "south")]
+    await home.store.inventory.import_rows(named, home.clock())
+    for name in ("north", "south"):
+        home.graph.set_state(name, "revoked")
+    await home.confirm()
+    if sealed:
+        home.mailbox.defer(ANN)
+        await home.live(20 * MINUTE)
+        home.mailbox.mend()
+    changed = house.row(home, "north", cc=(CHIEF,), owner_name="Ann North")
+    await home.store.inventory.import_rows([changed], home.clock())
+    await home.live(DAY)
+    copied = {each for letter in home.letters() for each in letter.envelope_to[1:]}
+    of_north = [each for each in home.letters(ANN) if "North" in each.text]
+    assert CHIEF in copied, "a positive control: there are copies"
+    assert len(of_north) == 1
+    assert BOSS not in of_north[0].envelope_to
+    assert "South" in "".join(each.text for each in home.letters(ANN))
