@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,7 +10,11 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Waiting
+from monitor.core.incident import Reason
+from monitor.store.codec import decode_item, encode
+from monitor.store.damage import readable
 from monitor.store.dialect import insert_on
+from monitor.store.entries import reached
 from monitor.store.tables import incidents, outbox
 from monitor.store.transactions import AnyRow
 
@@ -58,6 +63,7 @@ async def follow_owner(
         "dropped_for": None,
         "settled_at": None,
         "perhaps_told": False,
+        **await _as_news(connection, row, email),
     }
     plan = insert_on(outbox, connection).values(**entry)
     await connection.execute(
@@ -68,6 +74,22 @@ async def follow_owner(
             where=outbox.c.state == "dropped",
         )
     )
+
+
+async def _as_news(
+    connection: AsyncConnection, row: AnyRow, email: str
+) -> dict[str, str]:
+    """A notice as somebody gets it who was told nothing of the matter before.
+
+    It reminds him of nothing, and is no news about an earlier letter.
+    """
+    if email in await reached(connection, row.incident_id):
+        return {}
+    items, _ = readable([row], lambda row: decode_item(row.item))
+    if not items:
+        return {}  # it is set apart until it can be read
+    item = replace(items[0], reason=Reason.OPENED, reminder=0)
+    return {"reason": item.reason, "item": encode(item)}
 
 
 _ADDRESSED: Final = {

@@ -9,6 +9,7 @@ from monitor.core.policy import Rule
 from tests.jobs.house import (
     ACME,
     ANN,
+    BOB,
     DAY,
     HOUR,
     MINUTE,
@@ -109,3 +110,22 @@ async def test_who_gets_no_copies_any_more_gets_none_of_what_waits(
     assert len(of_north) == 1
     assert BOSS not in of_north[0].envelope_to
     assert "South" in "".join(each.text for each in home.letters(ANN))
+
+
+async def test_a_new_owner_is_not_reminded_of_what_he_was_never_told(
+    house: Builder,
+) -> None:
+    home = await house(a_token(), rule=Rule(remind_every=3 * DAY))
+    home.graph.set_state("north", "revoked")
+    await home.live(4 * DAY)
+    assert len(home.letters(ANN)) == 2
+    changed = house.row(home, "north", owner_email=BOB)
+    await home.store.inventory.import_rows([changed], home.clock())
+    await home.live(4 * DAY)
+    first, second = home.letters(BOB)
+    assert "Reminder" not in first.text
+    assert "Reminder 2 of 3." in second.text
+    back = house.row(home, "north", owner_email=ANN)
+    await home.store.inventory.import_rows([back], home.clock())
+    await home.live(DAY)
+    assert "Reminder 2 of 3." in home.letters(ANN)[-1].text, "he knows of it"
