@@ -1,6 +1,6 @@
 """Settlement: what an attempt did to a letter, its entries and their incidents."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +25,7 @@ from monitor.store.locks import lock_tokens
 from monitor.store.tables import health, incidents, letters, marks, outbox
 from monitor.store.transactions import Database, take_turns
 from monitor.store.unreachable import Source, accepted, mark
-from monitor.store.waiters import Sealed
+from monitor.store.waiters import Sealed, Waiter
 
 CHANNEL = "channel"
 
@@ -78,7 +78,7 @@ async def settle(
             .where(outbox.c.letter_id == sealed.id, outbox.c.state == "sealed")
             .values(state=state, settled_at=now)
         )
-        await _settle_incidents(connection, sealed, rows, now)
+        await settle_notices(connection, sealed.waiters, rows, now)
         await _note_reader(connection, sealed, outcome, values["last_reply"], now)
         if outcome is Outcome.REFUSED:
             await add_entries(connection, instead, now)
@@ -120,14 +120,18 @@ def _letter_after(
     return values
 
 
-async def _settle_incidents(
+async def settle_notices(
     connection: AsyncConnection,
-    sealed: Sealed,
+    waiters: Iterable[Waiter],
     token_rows: Sequence[int],
     now: datetime,
 ) -> None:
+    """Let the incidents know that these notices wait no more.
+
+    Their tokens are locked by the caller.
+    """
     numbers: dict[str, int] = {}
-    for waiter in sealed.waiters:
+    for waiter in waiters:
         number = max(numbers.get(waiter.incident_id, 0), waiter.item.number)
         numbers[waiter.incident_id] = number
     rows = await connection.execute(

@@ -11,6 +11,7 @@ from monitor.core.delivery import Drop, Wait, Waiting
 from monitor.core.schedule import Urgency
 from monitor.store.dialect import ROWS, WHOLE, ByDialect, given, pack_ids
 from monitor.store.entries import add_entries
+from monitor.store.settlement import settle_notices
 from monitor.store.tables import health, letters, outbox
 from monitor.store.waiters import Heirs, Waiter, nobody
 
@@ -169,4 +170,29 @@ async def drop(
             for entry in heirs(waiter)
         ]
         await add_entries(connection, instead, now)
+        await _settle_unheard(connection, dropped, now)
     return len(dropped)
+
+
+async def _settle_unheard(
+    connection: AsyncConnection,
+    dropped: Sequence[tuple[Waiter, Drop]],
+    now: datetime,
+) -> None:
+    """Settle notices that nobody is left to hear, or no reminder would follow them."""
+    left = [waiter for waiter, why in dropped if why is Drop.NOT_RECIPIENT]
+    for start in range(0, len(left), _MOST_AT_ONCE):
+        some = left[start : start + _MOST_AT_ONCE]
+        alive = select(outbox.c.incident_id, outbox.c.number).where(
+            outbox.c.incident_id.in_({waiter.incident_id for waiter in some}),
+            outbox.c.state != "dropped",
+        )
+        heard = {(row[0], row[1]) for row in await connection.execute(alive)}
+        unheard = [w for w in some if (w.incident_id, w.item.number) not in heard]
+        rows = sorted({w.token_row for w in unheard if w.token_row is not None})
+        if unheard:
+            await settle_notices(connection, unheard, rows, now)
+
+
+_MOST_AT_ONCE: Final = 1_000
+"""Incidents in one statement: a reader who is none any more may have had them all."""

@@ -86,6 +86,24 @@ async def test_who_is_named_now_hears_of_an_escalation_and_reminders_go_on(
     assert reasons.count("reminder") >= 1
 
 
+async def test_reminders_go_on_when_nobody_is_left_to_escalate_to(
+    house: Builder,
+) -> None:
+    home = await house(a_token(), rule=RULE)
+    home.graph.set_state("north", "revoked")
+    home.mailbox.defer(BOSS)
+    await home.live(2 * DAY)
+    assert (BOSS, "escalated", "sealed") in await home.entries()
+    home = reload(house, home, rules=(replace(RULE, escalate_to=()),))
+    await home.live(12 * DAY)
+    assert [reason for _, reason, state in await home.entries() if state == "sent"] == [
+        "opened",
+        "reminder",
+        "reminder",
+        "reminder",
+    ]
+
+
 @pytest.mark.parametrize("sealed", [False, True], ids=["waiting", "sealed"])
 async def test_who_gets_no_copies_any_more_gets_none_of_what_waits(
     house: Builder,
