@@ -65,7 +65,7 @@ class Courier:
         self._random = random
         self._reach = Reach(store, charter, clock)
         self._mailers: set[Mailer] = set()
-        self._stopped = False
+        self._stopped = self._begun = False
         self._storm = storm_of(charter, clock)
         self._heirs: Heirs = lambda waiter: entries_of_heirs(charter, waiter, clock())
 
@@ -118,6 +118,10 @@ class Courier:
         self, *, hurried: bool, progress: Callable[[int], None] | None = None
     ) -> Pass:
         """Put every due entry through the gate once, reader by reader."""
+        if not self._begun and self._watch.trusted():
+            # Under the configuration before this one, the hours may have been others.
+            await self._store.outbox.end_hours(self._clock())
+            self._begun = True
         total, after = Pass(), FIRST
         while True:
             done = await self._store.outbox.seal(

@@ -123,6 +123,23 @@ class Outbox:
             done.sealed = await seal_letters(connection, ready, now, domain)
         return done
 
+    async def end_hours(self, now: datetime) -> None:
+        """Make due what waits for office hours, which may be others now."""
+        waiting = (
+            select(outbox.c.id)
+            .where(
+                outbox.c.state == "waiting",
+                outbox.c.waits_for == Waiting.HOURS,
+                outbox.c.due_at > now,
+            )
+            # What somebody changes at this moment is asked by him.
+            .with_for_update(skip_locked=True)
+        )
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(outbox).where(outbox.c.id.in_(waiting)).values(due_at=now)
+            )
+
     async def next_due(self) -> datetime | None:
         """When the next entry or letter falls due."""
         query = select(outbox.c.due_at).where(outbox.c.state == "waiting")

@@ -1,10 +1,12 @@
 """Readers change while letters wait: what one is not told any more, another one is."""
 
 from dataclasses import replace
+from datetime import time
 from typing import Any
 
 import pytest
 
+from monitor.core.delivery import Hours
 from monitor.core.policy import Rule
 from tests.jobs.house import (
     ACME,
@@ -147,3 +149,14 @@ async def test_a_new_owner_is_not_reminded_of_what_he_was_never_told(
     await home.store.inventory.import_rows([back], home.clock())
     await home.live(DAY)
     assert "Reminder 2 of 3." in home.letters(ANN)[-1].text, "he knows of it"
+
+
+async def test_other_office_hours_are_kept_at_once(house: Builder) -> None:
+    closed = Hours(frozenset({6}), time(9), time(10))  # the clock shows a Tuesday
+    home = await house(a_token(expires_in=10 * DAY), hours=closed)
+    await home.live(HOUR)
+    assert home.letters() == []
+    home = reload(house, home, hours=None)
+    await home.deliver()
+    await home.live(10 * MINUTE)
+    assert len(home.letters(ANN)) == 1

@@ -3,20 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-from monitor.core.delivery import Drop, Item, Passage
+from monitor.core.delivery import Drop, Item, Passage, Wait, Waiting
 from monitor.store import Store
 from monitor.store.codec import decode_incident
 from monitor.store.entries import Entry
+from monitor.store.instants import microseconds
 from monitor.store.waiters import Waiter
 from tests.store.builders import (
     ANN,
     BOB,
     CALM,
+    DAY,
     LEASE,
     MINUTE,
     NOW,
     let_go,
     rows,
+    wait_for,
 )
 from tests.store.test_outbox import (
     SENT,
@@ -84,6 +87,20 @@ async def test_a_notice_without_readers_is_settled(store: Store) -> None:
     await plan(store, an_entry())
     await gate(store)
     assert await notice_settled(store)
+
+
+async def test_hours_end_for_what_waits_for_them_alone(store: Store) -> None:
+    later = NOW + DAY
+    for name, to, why in (("i1", ANN, Waiting.HOURS), ("i2", BOB, Waiting.SILENCE)):
+        await an_incident(store, name)
+        await plan(store, an_entry(name, to=to))
+        await sealed_pass(store, wait_for(Wait(why, later)))
+    await store.outbox.end_hours(NOW)
+    query = "SELECT recipient, waits_for, due_at FROM outbox ORDER BY due_at"
+    assert await rows(store, query) == [
+        (ANN, "hours", microseconds(NOW)),
+        (BOB, "silence", microseconds(later)),
+    ]
 
 
 async def test_what_was_overtaken_steps_out_of_a_letter_in_doubt(store: Store) -> None:
