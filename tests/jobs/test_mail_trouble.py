@@ -133,6 +133,9 @@ async def test_a_letter_in_doubt_never_follows_what_was_told_later(
     # The token heals while the letter waits for its next try, hours away.
     home.graph.set_state("t-0", "valid")
     home.mailbox.mend()
+    await home.checker.check_all()
+    home.clock.advance(11 * MINUTE)
+    await home.checker.check_all()
     await home.live(DAY)
     later = home.subjects(ANN)[doubtful:]
     assert later == ['[Acme] "T-0" is reconnected']
