@@ -147,7 +147,7 @@ async def test_a_new_owner_is_not_reminded_of_what_he_was_never_told(
     assert "Reminder 2 of 3." in second.text
     back = house.row(home, "north", owner_email=ANN)
     await home.store.inventory.import_rows([back], home.clock())
-    await home.live(DAY)
+    await home.live(12 * HOUR)
     assert "Reminder 2 of 3." in home.letters(ANN)[-1].text, "he knows of it"
 
 
