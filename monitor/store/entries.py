@@ -60,7 +60,7 @@ async def add_entries(
     """Plan notices; planning one twice is planning it once.
 
     Earlier entries of the same incident for the same reader that no letter in doubt
-    holds are outlived. Who was no reader any more when he was to be told, and is one
+    holds are outlived; a letter in doubt that holds one is tried again by then. Who was no reader any more when he was to be told, and is one
     again, is told.
     """
     if not entries:
@@ -113,19 +113,38 @@ async def add_entries(
         )
         .values(state="dropped", dropped_for=Drop.SUPERSEDED, settled_at=now)
     )
-    await connection.execute(
-        outlive,
-        [
-            {
-                "incident": entry.incident_id,
-                "reader": entry.recipient,
-                "newer": entry.item.number,
-            }
-            for entry in entries
-        ],
+    newer = [
+        {
+            "incident": entry.incident_id,
+            "reader": entry.recipient,
+            "newer": entry.item.number,
+            "due": entry.due_at,
+        }
+        for entry in entries
+    ]
+    await connection.execute(outlive, newer)
+    await connection.execute(_HASTEN, newer)
+
+
+_HASTEN: Final = (
+    update(letters)
+    .where(
+        letters.c.state == "open",
+        letters.c.in_doubt,
+        letters.c.due_at > bindparam("due"),
+        letters.c.id.in_(
+            select(outbox.c.letter_id).where(
+                outbox.c.incident_id == bindparam("incident"),
+                outbox.c.recipient == bindparam("reader"),
+                outbox.c.number < bindparam("newer"),
+                outbox.c.state == "sealed",
+            )
+        ),
     )
-
-
+    .values(due_at=bindparam("due"))
+)
+"""A letter in doubt goes again before the news, not after it. Nobody has it in hand,
+for he would have its tokens locked, as we have."""
 _ANEW: Final = (
     "role",
     "item",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Waiting
@@ -15,7 +15,7 @@ from monitor.store.codec import decode_item, encode
 from monitor.store.damage import readable
 from monitor.store.dialect import insert_on
 from monitor.store.entries import reached
-from monitor.store.tables import incidents, outbox
+from monitor.store.tables import incidents, letters, outbox
 from monitor.store.transactions import AnyRow
 
 
@@ -25,7 +25,7 @@ async def follow_owner(
     """Tell the new owner what the old one was to be told of an open incident.
 
     Of the same owner, what is still to leave is addressed as he is known now: who gets
-    no copies any more gets none of it.
+    no copies any more gets none of it. A letter in doubt stays the very same.
     """
     email = facts["owner_email"]
     if old.owner_email == email:
@@ -113,6 +113,7 @@ async def _address_anew(
             outbox.c.role == "owner",
             outbox.c.recipient == old.owner_email,
             outbox.c.state.in_(["waiting", "sealed"]),
+            ~exists().where(letters.c.id == outbox.c.letter_id, letters.c.in_doubt),
         )
         .values({name: facts[fact] for name, fact in _ADDRESSED.items()})
     )

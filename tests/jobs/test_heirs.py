@@ -132,6 +132,23 @@ async def test_who_gets_no_copies_any_more_gets_none_of_what_waits(
     assert "South" in "".join(each.text for each in home.letters(ANN))
 
 
+async def test_a_letter_in_doubt_is_not_addressed_anew(house: Builder) -> None:
+    home = await house(a_token("north"))
+    named = house.row(home, "north", cc=(BOSS,), owner_name="Ann")
+    await home.store.inventory.import_rows([named], home.clock())
+    home.graph.set_state("north", "revoked")
+    await home.confirm()
+    home.mailbox.drop_after_dot()
+    while not home.letters(ANN):
+        await home.live(MINUTE)
+    changed = house.row(home, "north", timezone="Asia/Tokyo", owner_name="Ann North")
+    await home.store.inventory.import_rows([changed], home.clock())
+    await home.live(HOUR)
+    first, second = home.letters(ANN)
+    assert first.message["Message-ID"] == second.message["Message-ID"]
+    assert (first.text, first.envelope_to) == (second.text, second.envelope_to)
+
+
 async def test_a_new_owner_is_not_reminded_of_what_he_was_never_told(
     house: Builder,
 ) -> None:

@@ -122,23 +122,40 @@ async def test_a_letter_in_doubt_keeps_its_entries_and_newer_news_goes_apart(
     assert await home.entries() == [(ANN, "opened", "sent"), (ANN, "resolved", "sent")]
 
 
-async def test_a_letter_in_doubt_never_follows_what_was_told_later(
-    house: Builder,
-) -> None:
+async def in_doubt_for_hours(house: Builder) -> tuple[House, int]:
+    """The token heals while the letter waits for its next try, hours away."""
     home = await with_news(house)
     home.mailbox.drop_after_dot(times=6)
     await home.live(3 * HOUR)
     doubtful = len(home.letters(ANN))
     assert doubtful > 1, "a positive control: it was tried again"
-    # The token heals while the letter waits for its next try, hours away.
     home.graph.set_state("t-0", "valid")
     home.mailbox.mend()
     await home.checker.check_all()
     home.clock.advance(11 * MINUTE)
     await home.checker.check_all()
+    return home, doubtful
+
+
+async def test_a_letter_in_doubt_goes_again_before_the_news(house: Builder) -> None:
+    home, doubtful = await in_doubt_for_hours(house)
     await home.live(DAY)
-    later = home.subjects(ANN)[doubtful:]
-    assert later == ['[Acme] "T-0" is reconnected']
+    again, news = home.letters(ANN)[doubtful:]
+    assert again.message["Message-ID"] == home.letters(ANN)[0].message["Message-ID"]
+    assert "is reconnected" in str(news.message["Subject"])
+    assert await home.entries() == [(ANN, "opened", "sent"), (ANN, "resolved", "sent")]
+
+
+async def test_a_letter_in_doubt_never_follows_what_was_told_later(
+    house: Builder,
+) -> None:
+    home, doubtful = await in_doubt_for_hours(house)
+    home.mailbox.drop_after_dot()
+    await home.live(DAY)
+    assert home.subjects(ANN)[doubtful:] == [
+        home.subjects(ANN)[0],
+        '[Acme] "T-0" is reconnected',
+    ]
     assert await home.entries() == [
         (ANN, "opened", "dropped"),
         (ANN, "resolved", "sent"),
