@@ -14,8 +14,8 @@ from tests.store.builders import (
     BOB,
     CALM,
     DAY,
+    HOUR,
     LEASE,
-    MINUTE,
     NOW,
     let_go,
     rows,
@@ -112,8 +112,12 @@ async def test_what_was_overtaken_steps_out_of_a_letter_in_doubt(store: Store) -
     await settled(store, first, UNKNOWN)
     await plan(store, an_entry("i1", number=2))
     await sealed_pass(store)
+    again = await taken(store.outbox)
+    assert again.message_id == first.message_id, "the very same goes before the news"
+    assert len(again.waiters) == 2
+    await settled(store, again, UNKNOWN)
     await settled(store, await taken(store.outbox), SENT)
-    again = await store.outbox.take(let_go, NOW + 10 * MINUTE, LEASE)
+    again = await store.outbox.take(let_go, NOW + HOUR, LEASE)
     assert again is not None
     assert again.message_id == first.message_id
     assert [waiter.incident_id for waiter in again.waiters] == ["i2"]
