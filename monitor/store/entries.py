@@ -60,8 +60,8 @@ async def add_entries(
     """Plan notices; planning one twice is planning it once.
 
     Earlier entries of the same incident for the same reader that no letter in doubt
-    holds are outlived; a letter in doubt that holds one is tried again by then. Who was no reader any more when he was to be told, and is one
-    again, is told.
+    holds are outlived; a letter in doubt that holds one is tried again by then. Who was
+    no reader any more when he was to be told, and is one again, is told.
     """
     if not entries:
         return
