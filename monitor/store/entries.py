@@ -120,7 +120,8 @@ async def add_entries(
             "newer": entry.item.number,
             "due": entry.due_at,
         }
-        for entry in entries
+        # In one order, or two who plan would wait for each other's letters.
+        for entry in sorted(entries, key=lambda entry: entry.recipient)
     ]
     await connection.execute(outlive, newer)
     await connection.execute(_HASTEN, newer)
