@@ -111,6 +111,8 @@ class Letter:
     timezone: str = "UTC"
     references: tuple[str, ...] = ()
     """Message-IDs of the letters that first told this reader of these incidents."""
+    mute_url: str | None = None
+    """Where this reader stops reminders of these matters; `None`: nowhere."""
 
 
 # --- the gate -------------------------------------------------------------------

@@ -26,8 +26,11 @@ def letter_facts(letter: Letter, language: str, contact: str | None) -> Data:
     """What is true of the letter as a whole."""
     operator = letter.role is Role.OPERATOR
     product = OPERATORS_PRODUCT if operator else clean(letter.product, _LONGEST_PRODUCT)
+    mute = safe_url(letter.mute_url) or ""
     return {
         "product": product or OPERATORS_PRODUCT,
+        "mute_url": mute,
+        "mute_host": host_of(mute) if mute else "",
         "reader": clean(letter.name or "", _LONGEST_NAME),
         "role": letter.role.value,
         "language": language,
