@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import PlainValidator, SecretStr, ValidationInfo, WithJsonSchema
 
-from monitor.config.faults import did_you_mean
+from monitor.errors import did_you_mean
 from monitor.config.scalars import shown, text_of, wrong
 from monitor.core.bounces import LONGEST_BASE
 

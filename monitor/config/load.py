@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from monitor.config import checks, source, twins
 from monitor.config.document import Document
-from monitor.config.faults import Trail, did_you_mean, printable
+from monitor.config.faults import Trail, printable
 from monitor.config.model import Settings
 from monitor.config.schema import keys_at
-from monitor.errors import ConfigurationError
+from monitor.errors import ConfigurationError, did_you_mean
 
 VARIABLE: Final = "TOKEN_MONITOR_CONFIG"
 """The environment variable that names the configuration file."""

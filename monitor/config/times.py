@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
-from monitor.config.faults import did_you_mean
+from monitor.errors import did_you_mean
 from monitor.config.scalars import shown, text_of, wrong
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

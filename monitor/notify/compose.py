@@ -9,8 +9,8 @@ from typing import Final
 from monitor.core.delivery import Item, Letter, Role
 from monitor.core.incident import Reason
 from monitor.errors import ConfigurationError
-from monitor.notify import headers
-from monitor.notify.blocks import as_data, as_text, parse, unmarked
+from monitor.notify import headers, proof
+from monitor.notify.blocks import Block, as_data, as_text, parse, unmarked
 from monitor.notify.digest import digest_facts
 from monitor.notify.facts import (
     RESOLVED,
@@ -24,7 +24,6 @@ from monitor.notify.facts import (
 from monitor.notify.headers import UnwritableError
 from monitor.notify.rendering import TemplateFaultError
 from monitor.notify.safe import clean, shorten
-from monitor.notify.samples import sample_now, sample_probes
 from monitor.notify.templates import Book, Shelf, built_in
 from monitor.notify.words import Calendar, babel_locale, locale_chain, zone_named
 
@@ -47,6 +46,19 @@ class Composed:
     """The reader first, then copies."""
     fell_back: str | None = None
     """The fault of an operator's template for which our own words were used."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A letter in words, before it is dressed."""
+
+    language: str
+    subject: str
+    blocks: tuple[Block, ...]
+
+    def html(self, shelf: Shelf) -> str:
+        data = {"language": self.language, "title": self.subject}
+        return shelf.dress({**data, "blocks": as_data(self.blocks)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,7 @@ class Composer:
                 f"mail.templates: {templates} is not a folder; expected one with files"
                 " like en/findings/expired.txt"
             )
+        self._templates = templates
         self._own = Shelf(built_in())
         self._shelf = Shelf(templates, built_in()) if templates else self._own
 
@@ -122,18 +135,20 @@ class Composer:
         )
 
     def check(self) -> list[str]:
-        """Render every code for every kind, role and reason with sample data.
+        """Render every code for every kind and reason in every language.
+
+        Of the operator's folder only what it changes; without one, all of ours.
 
         Returns:
             Faults of templates, each `file:line: what`; empty if all can be used.
         """
-        faults: dict[str, None] = {}
-        for letter in sample_probes():
-            try:
-                self._draft(self._shelf, letter, sample_now())
-            except TemplateFaultError as fault:
-                faults[str(fault)] = None
-        return list(faults)
+
+        def write(shelf: Shelf, letter: Letter, now: datetime, *, dress: bool) -> None:
+            page = self._page(shelf, letter, now)
+            if dress:
+                page.html(shelf)
+
+        return proof.faults(self._templates, write)
 
     def _headers(
         self, letter: Letter, subject: str, recipients: tuple[str, ...], now: datetime
@@ -158,13 +173,17 @@ class Composer:
         ]
 
     def _draft(self, shelf: Shelf, letter: Letter, now: datetime) -> _Draft:
+        page = self._page(shelf, letter, now)
+        return _Draft(page.subject, as_text(page.blocks), page.html(shelf))
+
+    def _page(self, shelf: Shelf, letter: Letter, now: datetime) -> _Page:
         book = shelf.book(letter.locale)
         chain = locale_chain(letter.locale)
         tag = chain[0] if book.language in chain[:-1] else book.language
         locale, zone = babel_locale(tag), zone_named(letter.timezone)
         calendar = Calendar(book.words, locale, zone, now)
         if letter.items[0].reason is Reason.REPORT:
-            return self._report(shelf, book, letter, calendar)
+            return self._report(book, letter, calendar)
         told = [item for item in letter.items if item.reason is not Reason.RESOLVED]
         healed = [item for item in letter.items if item.reason is Reason.RESOLVED]
         frame = _frame(letter, told)
@@ -187,19 +206,15 @@ class Composer:
         }
         blocks = parse(book.render(frame, "body", about))
         subject = self._subject(book, frame, about, items[0], calendar)
-        page = {"language": book.language, "title": subject, "blocks": as_data(blocks)}
-        return _Draft(subject, as_text(blocks), shelf.dress(page))
+        return _Page(book.language, subject, blocks)
 
-    def _report(
-        self, shelf: Shelf, book: Book, letter: Letter, calendar: Calendar
-    ) -> _Draft:
+    def _report(self, book: Book, letter: Letter, calendar: Calendar) -> _Page:
         about = letter_facts(letter, book.language, self._contact)
         about |= digest_facts(letter.items[0], calendar)
         blocks = parse(book.render("report.txt", "body", about))
         words = unmarked(book.render("report.txt", "subject", about))
         subject = shorten(f"[{about['product']}] {words}", LONGEST_SUBJECT)
-        page = {"language": book.language, "title": subject, "blocks": as_data(blocks)}
-        return _Draft(subject, as_text(blocks), shelf.dress(page))
+        return _Page(book.language, subject, blocks)
 
     def _subject(
         self, book: Book, frame: str, about: Data, item: Item, calendar: Calendar

@@ -43,6 +43,7 @@ def sections(**changed: str) -> str:
         "happened": "Time passed.",
         "consequence": "Things stop.",
         "steps": "1. Mend it.",
+        "resolved": "{{ matter.label }} works again",
     }
     return "\n".join(f"[{k}]\n{v}\n" for k, v in {**words, **changed}.items())
 
@@ -86,7 +87,7 @@ FAULTS = {
         5,
         "not available",
     ),
-    "section": ("[subject]\nx\n", 1, "lacks [summary]"),
+    "section": ("[subject]\nx\n", 1, "lacks ["),
     "recursion": (sections(summary="{% include 'findings/expired.txt' %}"), 0, ""),
     "elsewhere": (sections(summary="{% include '../../etc/passwd' %}"), 5, "passwd"),
     "filter": (sections(summary="{{ product | center(9999999) }}"), 5, "center"),

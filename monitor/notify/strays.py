@@ -1,0 +1,184 @@
+"""Strays: what lies in the operator's folder and no letter would ever read.
+
+A misspelt name would be passed over in silence, and our words go out for his.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from monitor.errors import did_you_mean
+from monitor.notify.rendering import TemplateFaultError
+from monitor.notify.templates import (
+    LAYOUT,
+    SECTION,
+    WORDS,
+    built_in,
+    is_language,
+    languages,
+    sections_of,
+    text_of,
+)
+from monitor.notify.words import Vocabulary, babel_locale
+
+_INCLUDED: Final = re.compile(r"""\binclude\s+["']([^"']+)["']""")
+_HEADING: Final = re.compile(r"\s*\[([^\[\]]{1,40})\]\s*:?\s*")
+"""What somebody may have meant as the heading of a section."""
+_PASSED_OVER: Final = (".", "README")
+"""How names begin that are nobody's words: Git's, Kubernetes', editors'."""
+_DEEPEST: Final = 4
+"""Links may run in a circle."""
+
+
+class Folder:
+    """The operator's folder: which files it has, and what is wrong with their names."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._files = dict(_walk(root, ()))
+        self.languages = {
+            way[0] for way in self._files if len(way) > 1 and is_language(way[0])
+        }
+        """The languages it has a file of."""
+        self.names = {"/".join(way[1:]) for way in self._files if len(way) > 1}
+        """Its files, each as templates name it: `findings/expired.txt`."""
+
+    def strays(self) -> Iterator[TemplateFaultError]:
+        """Every file, section and phrase that no letter uses."""
+        texts: dict[Path, str] = {}
+        for path in self._files.values():
+            try:
+                found = text_of(path)
+            except TemplateFaultError as fault:
+                yield fault
+            else:
+                if found is None:
+                    yield _fault(path, 1, "cannot be read")
+                texts[path] = found[0] if found is not None else ""
+        wanted = set(_INCLUDED.findall("\n".join(texts.values())))
+        foreign = {w[0] for w in self._files if len(w) > 1} - self.languages
+        for tag in sorted(foreign):
+            tidy = tag.replace("_", "-")
+            near = did_you_mean(tag, [*languages(built_in()), _canonical(tidy)])
+            what = "is the name of no language such as 'de' or 'pt-BR'"
+            yield _fault(self._root / tag, 1, what + near)
+        for way, path in self._files.items():
+            if way[0] in foreign or path not in texts:
+                continue
+            tag, name = way[0], "/".join(way[1:])
+            if name == WORDS:
+                yield from _idle_phrases(path, texts, tag)
+            elif name in _ours():
+                yield from _idle_sections(path, texts[path], _ours()[name])
+            elif way != (LAYOUT,) and name not in wanted:
+                yield _fault(path, 1, "no letter uses this file" + _meant(way))
+
+
+def _walk(folder: Path, way: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Every file below, with the names that lead to it."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(_PASSED_OVER):
+            continue
+        here = (*way, path.name)
+        if not path.is_dir():
+            yield here, path
+        elif len(here) < _DEEPEST:
+            yield from _walk(path, here)
+
+
+def _meant(way: tuple[str, ...]) -> str:
+    """The end of the message: which of our files was most likely meant."""
+    tag = way[0] if len(way) > 1 else "en"
+    known = [LAYOUT, *(f"{tag}/{name}" for name in sorted(_ours()))]
+    return did_you_mean("/".join(way), known)
+
+
+@cache
+def _ours() -> Mapping[str, frozenset[str]]:
+    """The sections of each of our own files, over all languages."""
+    known: dict[str, frozenset[str]] = {}
+    for way, path in _walk(built_in(), ()):
+        found = text_of(path)
+        if len(way) > 1 and found is not None:
+            name = "/".join(way[1:])
+            known[name] = known.get(name, frozenset()) | set(sections_of(found[0]))
+    return known
+
+
+def _idle_sections(
+    path: Path, text: str, known: Collection[str]
+) -> Iterator[TemplateFaultError]:
+    seen: set[str] = set()
+    for number, line in enumerate(text.split("\n"), start=1):
+        looks = _HEADING.fullmatch(line)
+        if looks is None:
+            continue
+        name = looks[1]
+        near = did_you_mean(name, sorted(known))
+        if SECTION.fullmatch(line) is None:
+            if near:
+                yield _fault(path, number, f"[{name}] heads no section{near}")
+        elif not known:
+            yield _fault(path, number, f"[{name}]: this file has no sections")
+        elif name not in known:
+            yield _fault(path, number, f"[{name}] is none of its sections{near}")
+        elif name in seen:
+            yield _fault(path, number, f"[{name}] is given twice")
+        else:
+            seen.add(name)
+
+
+def _idle_phrases(
+    path: Path, texts: Mapping[Path, str], tag: str
+) -> Iterator[TemplateFaultError]:
+    """Phrases of `words.txt` that nothing says; names of permissions are Meta's."""
+    lines = texts[path].split("\n")
+    try:
+        his = Vocabulary.read(texts[path], babel_locale(tag))
+    except Exception:  # noqa: BLE001 - the book tells it, with its line
+        return
+    ours = _phrases()
+    templates = [text for file, text in texts.items() if file.name != WORDS]
+    said = set(re.findall(r"""["']([a-z_]+)["']""", "\n".join(templates)))
+    for section, keys, known in (
+        ("dates", his.dates, ours.dates),
+        ("names", his.names, ours.names),
+        ("counted", his.counted, {*ours.counted, *said}),
+    ):
+        for key in keys:
+            if key not in known:
+                number = _line_of(key, lines)
+                near = did_you_mean(key, sorted(known))
+                what = f"[{section}] {key}: nothing says this phrase{near}"
+                yield _fault(path, number, what)
+
+
+@cache
+def _phrases() -> Vocabulary:
+    found = text_of(built_in() / "en" / WORDS)
+    return Vocabulary.read(found[0] if found else "", babel_locale("en"))
+
+
+def _line_of(key: str, lines: list[str]) -> int:
+    def names(line: str) -> bool:
+        written = line.partition("=")[0].strip().lower()
+        return written == key or written.startswith(f"{key}.")
+
+    return next((n for n, line in enumerate(lines, start=1) if names(line)), 1)
+
+
+def _canonical(tag: str) -> str:
+    """The tag as its folder must be called: `pt-BR`."""
+    language, *rest = tag.split("-")
+    return "-".join([language.lower(), *(_cased(part) for part in rest)])
+
+
+def _cased(part: str) -> str:
+    script = 4
+    return part.title() if len(part) == script else part.upper()
+
+
+def _fault(path: Path, line: int, what: str) -> TemplateFaultError:
+    return TemplateFaultError(f"{path}:{line}: {what}")
