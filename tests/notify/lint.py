@@ -19,6 +19,7 @@ from monitor.core.tokens import SYSTEM_USER
 from monitor.notify.compose import Composed
 from monitor.notify.facts import OPERATORS_PRODUCT
 from monitor.notify.safe import clean
+from monitor.notify.templates import Shelf, built_in
 from monitor.notify.words import locale_chain
 from monitor.notify.wrapping import width
 
@@ -109,10 +110,6 @@ def subject_is_calm(letter: Letter, composed: Composed) -> Iterator[str]:
         yield f"capitals: {shouted}"
 
 
-NAMES = {"rows": "stored rows"}
-"""What is called by a name of its own, and belongs to no app."""
-
-
 def subject_names_product_and_object(
     letter: Letter, composed: Composed
 ) -> Iterator[str]:
@@ -124,10 +121,9 @@ def subject_names_product_and_object(
     item = letter.items[0]
     names = ("recipient", "stranded", "organ", "period")
     facts = (item.facts.get(name) for name in names)
-    known_by = {item.name, item.token_id, *facts} - {None}
-    known_by = known_by or {NAMES.get(item.subject, item.app_name)}
-    if ":" not in item.subject:  # a matter there is only one of
-        known_by.add(item.subject)
+    known_by = {item.name, item.token_id, *facts} - {None} or {item.app_name}
+    if ":" not in item.subject:
+        return  # a matter there is only one of
     if not any(name and name in composed.subject for name in known_by):
         yield "nothing is named"
 
@@ -164,9 +160,9 @@ def both_parts_say_the_same(letter: Letter, composed: Composed) -> Iterator[str]
 
 
 def dates_have_a_zone(letter: Letter, composed: Composed) -> Iterator[str]:
-    """A year is followed by a time, a time by a zone; ISO dates have them as well."""
+    """A year is followed by a time, a time by a zone; 2024 is history."""
     text = " ".join(_URL.sub("", composed.text).split())
-    for date in re.findall(r"(?<![\d-])20\d\d(?!-W)\D.{0,22}", text):
+    for date in re.findall(r"(?<![\d-])20(?!24)\d\d(?!-W)\D.{0,22}", text):
         if not re.search(r"\d\d:\d\d(:\d\d)? (UTC|[A-Z]{2,5})\b", date):
             yield f"no time or zone: {date}"
     for time in re.findall(r"\b\d\d:\d\d\b.{0,8}", text):
@@ -259,13 +255,17 @@ def the_page_is_quiet(letter: Letter, composed: Composed) -> Iterator[str]:
 
 def capped_lists_say_so(letter: Letter, composed: Composed) -> Iterator[str]:
     left_out = len(letter.items) - 100
-    if left_out > 0 and not re.search(rf"\b{left_out}\b", composed.text):
+    if left_out > 0 and _further(letter, left_out) not in composed.text:
         yield "what is left out is not counted"
     names = {clean(item.name or "") for item in letter.items} - {""}
     said = " ".join(composed.text.split())
     shown = sum(bool(re.search(rf"{re.escape(name)}\b", said)) for name in names)
     if shown > 100 + 3:
         yield f"{shown} matters"
+
+
+def _further(letter: Letter, left_out: int) -> str:
+    return Shelf(built_in()).book(letter.locale).words.count("further", left_out)
 
 
 def headers_are_complete(letter: Letter, composed: Composed) -> Iterator[str]:
