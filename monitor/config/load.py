@@ -60,15 +60,24 @@ def find(explicit: Path | None, environ: Mapping[str, str]) -> Path:
     )
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Settings:
+def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Settings:
     """The settings of a configuration file.
+
+    Args:
+        path: The file.
+        environ: What `${VAR}` stands for.
+        secrets: Whether its secrets are needed. If not they are neither read nor
+            asked for, and whatever would use them must not be begun.
 
     Raises:
         ConfigurationError: The file is not usable; names every fault with its line
             and column, and never shows a secret or a value of the environment.
     """
     document = source.read(path, environ)
-    twins.resolve(document)
+    if secrets:
+        twins.resolve(document)
+    else:
+        twins.blank(document)
     where = document.folder / Path(path).name
     settings = None
     try:

@@ -60,8 +60,10 @@ class Folder:
         wanted = set(_INCLUDED.findall("\n".join(texts.values())))
         foreign = {w[0] for w in self._files if len(w) > 1} - self.languages
         for tag in sorted(foreign):
-            tidy = tag.replace("_", "-")
-            near = did_you_mean(tag, [*languages(built_in()), _canonical(tidy)])
+            tidy = _canonical(tag)
+            near = did_you_mean(tag, languages(built_in()))
+            if is_language(tidy):
+                near = f" — did you mean '{tidy}'?"
             what = "is the name of no language such as 'de' or 'pt-BR'"
             yield _fault(self._root / tag, 1, what + near)
         for way, path in self._files.items():
@@ -171,7 +173,7 @@ def _line_of(key: str, lines: list[str]) -> int:
 
 def _canonical(tag: str) -> str:
     """The tag as its folder must be called: `pt-BR`."""
-    language, *rest = tag.split("-")
+    language, *rest = tag.replace("_", "-").split("-")
     return "-".join([language.lower(), *(_cased(part) for part in rest)])
 
 

@@ -115,9 +115,9 @@ def test_a_broken_template_is_named_and_the_letter_still_goes(
 @pytest.mark.parametrize(
     ("name", "text", "place"),
     [
-        ("en/attention.txt", "[body]\n{{", "en/attention.txt:2: "),
+        ("en/attention.txt", "[subject_many]\n[body]\n{{", "en/attention.txt:3: "),
         ("en/words.txt", "[dates]\nday\n", "en/words.txt:"),
-        ("en/words.txt", "[dates]\nday = d\n", "en/words.txt:1: "),
+        ("en/words.txt", "[names]\nnamed = {who}\n", "en/words.txt:2: "),
         ("layout.html", "\n{{ nobody }}", "layout.html:2: "),
         ("layout.html", "{% for %}", "layout.html:1: "),
         ("en/findings/expired.txt", "x" * 300_000, "en/findings/expired.txt:1: "),
