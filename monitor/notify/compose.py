@@ -27,6 +27,7 @@ from monitor.notify.safe import clean, shorten
 from monitor.notify.templates import Book, Shelf, built_in
 from monitor.notify.words import Calendar, babel_locale, locale_chain, zone_named
 
+TRIAL: Final = "test.txt"
 LONGEST_SUBJECT: Final = 100
 MOST_ITEMS: Final = 100
 _MOST_TOLD: Final = 10
@@ -182,6 +183,8 @@ class Composer:
         tag = chain[0] if book.language in chain[:-1] else book.language
         locale, zone = babel_locale(tag), zone_named(letter.timezone)
         calendar = Calendar(book.words, locale, zone, now)
+        if not letter.items:
+            return self._trial(book, letter)
         if letter.items[0].reason is Reason.REPORT:
             return self._report(book, letter, calendar)
         told = [item for item in letter.items if item.reason is not Reason.RESOLVED]
@@ -213,6 +216,14 @@ class Composer:
         about |= digest_facts(letter.items[0], calendar)
         blocks = parse(book.render("report.txt", "body", about))
         words = unmarked(book.render("report.txt", "subject", about))
+        subject = shorten(f"[{about['product']}] {words}", LONGEST_SUBJECT)
+        return _Page(book.language, subject, blocks)
+
+    def _trial(self, book: Book, letter: Letter) -> _Page:
+        """The letter about nothing: it says that it is a test."""
+        about = letter_facts(letter, book.language, self._contact)
+        blocks = parse(book.render(TRIAL, "body", about))
+        words = unmarked(book.render(TRIAL, "subject", about))
         subject = shorten(f"[{about['product']}] {words}", LONGEST_SUBJECT)
         return _Page(book.language, subject, blocks)
 

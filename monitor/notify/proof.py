@@ -1,9 +1,10 @@
 """Prove templates: all their letters are written once, before anybody needs them."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -12,7 +13,7 @@ from monitor.notify.facts import told_findings
 from monitor.notify.rendering import TemplateFaultError
 from monitor.notify.samples import sample_letters, sample_now, sample_probes
 from monitor.notify.strays import Folder
-from monitor.notify.templates import LAYOUT, WORDS, Shelf, built_in, languages
+from monitor.notify.templates import WORDS, Shelf, built_in, languages
 from monitor.notify.words import locale_chain
 
 _FINDING: Final = re.compile(r"findings/([a-z_]+)\.txt")
@@ -38,42 +39,41 @@ def faults(root: Path | None, write: Write) -> list[str]:
     def note(fault: TemplateFaultError) -> None:
         found[str(fault)] = None
 
-    own = Shelf(built_in(), note=note)
-    shelf, tags = own, languages(built_in())
+    folder = Folder(root or built_in())
+    roots = (built_in(),) if root is None else (root, built_in())
+    shelf, own = Shelf(*roots, note=note), Shelf(built_in())
     if root is not None:
-        folder = Folder(root)
         for stray in folder.strays():
             note(stray)
-        shelf = Shelf(root, built_in(), note=note)
-        tags = sorted({*tags, *folder.languages})
-    dressed = root is None or (root / LAYOUT).is_file()
-    for tag in tags:
-        book = shelf.book(tag)
-        changed = _all_names() if root is None else _changed(root, folder.names, tag)
-        if root is not None and book.words == own.book(tag).words:
+    for tag in sorted({*languages(built_in()), *folder.languages}):
+        changed = _changed(folder, tag)
+        if root is not None and shelf.book(tag).words == own.book(tag).words:
             changed.discard(WORDS)
-        for name in sorted(changed - {WORDS}):
+        for work in _work(shelf, tag, changed, write, layout=folder.has_layout):
             try:
-                book.compile_all(name)
-            except TemplateFaultError as fault:
-                note(fault)
-        letters = [(letter, False) for letter in _showing(changed, tag)]
-        if dressed:
-            letters += [(letter, True) for _, letter in sample_letters(tag)]
-        for letter, dress in letters:
-            try:
-                write(shelf, letter, sample_now(), dress=dress)
+                work()
             except TemplateFaultError as fault:
                 note(fault)
     return list(found)
 
 
-def _all_names() -> set[str]:
-    return set(Folder(built_in()).names)
+def _work(
+    shelf: Shelf, tag: str, changed: set[str], write: Write, *, layout: bool
+) -> Iterator[Callable[[], None]]:
+    """What finds the faults of these files in one language."""
+    book, now = shelf.book(tag), sample_now()
+    for name in sorted(changed - {WORDS}):
+        yield partial(book.compile_all, name)
+    for letter in _showing(changed, tag):
+        yield partial(write, shelf, letter, now, dress=False)
+    if layout:
+        for _, letter in sample_letters(tag):
+            yield partial(write, shelf, letter, now, dress=True)
 
 
-def _changed(root: Path, names: Collection[str], tag: str) -> set[str]:
+def _changed(folder: Folder, tag: str) -> set[str]:
     """The files that a reader of this language gets from that folder."""
+    root = folder.root
 
     def is_his(name: str) -> bool:
         for each in locale_chain(tag):
@@ -84,7 +84,7 @@ def _changed(root: Path, names: Collection[str], tag: str) -> set[str]:
                 return False
         return False
 
-    return {name for name in names if is_his(name)}
+    return {name for name in folder.names if is_his(name)}
 
 
 def _showing(changed: set[str], tag: str) -> Iterator[Letter]:

@@ -150,6 +150,12 @@ def sample_letter(*items: Item, role: Role = Role.OWNER) -> Letter:
     )
 
 
+def trial_letter(to: str, locale: str = "en") -> Letter:
+    """A letter about nothing, which says that it is a test."""
+    letter = sample_letter(role=Role.OPERATOR)
+    return replace(letter, to=to, locale=locale, name=None)
+
+
 def role_for(code: Code, reason: Reason) -> Role:
     """Who would get the letter."""
     if reason is Reason.ESCALATED and code not in _ABOUT:
@@ -256,6 +262,7 @@ def _bakeries(count: int) -> tuple[Item, ...]:
 
 def sample_probes() -> Iterator[Letter]:
     """Letters that together go through every branch a template may have."""
+    yield trial_letter("ops@acme.example")
     for code in Code:
         for kind in (None,) if code in _ABOUT else (*KINDS, None):
             for reason in occurring(code):

@@ -36,46 +36,57 @@ class Folder:
     """The operator's folder: which files it has, and what is wrong with their names."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         self._files = dict(_walk(root, ()))
-        self.languages = {
-            way[0] for way in self._files if len(way) > 1 and is_language(way[0])
-        }
+        self.has_layout = (LAYOUT,) in self._files
+        below = [way for way in self._files if len(way) > 1]
+        self.languages = {way[0] for way in below if is_language(way[0])}
         """The languages it has a file of."""
-        self.names = {"/".join(way[1:]) for way in self._files if len(way) > 1}
+        self.names = {"/".join(way[1:]) for way in below}
         """Its files, each as templates name it: `findings/expired.txt`."""
+        self._foreign = {way[0] for way in below} - self.languages
 
     def strays(self) -> Iterator[TemplateFaultError]:
-        """Every file, section and phrase that no letter uses."""
+        """Every folder, file, section and phrase that no letter uses."""
+        for tag in sorted(self._foreign):
+            yield _fault(self.root / tag, 1, _no_language(tag))
         texts: dict[Path, str] = {}
         for path in self._files.values():
             try:
                 found = text_of(path)
             except TemplateFaultError as fault:
                 yield fault
-            else:
-                if found is None:
-                    yield _fault(path, 1, "cannot be read")
-                texts[path] = found[0] if found is not None else ""
-        wanted = set(_INCLUDED.findall("\n".join(texts.values())))
-        foreign = {w[0] for w in self._files if len(w) > 1} - self.languages
-        for tag in sorted(foreign):
-            tidy = _canonical(tag)
-            near = did_you_mean(tag, languages(built_in()))
-            if is_language(tidy):
-                near = f" — did you mean '{tidy}'?"
-            what = "is the name of no language such as 'de' or 'pt-BR'"
-            yield _fault(self._root / tag, 1, what + near)
-        for way, path in self._files.items():
-            if way[0] in foreign or path not in texts:
                 continue
-            tag, name = way[0], "/".join(way[1:])
-            if name == WORDS:
-                yield from _idle_phrases(path, texts, tag)
-            elif name in _ours():
-                yield from _idle_sections(path, texts[path], _ours()[name])
-            elif way != (LAYOUT,) and name not in wanted:
-                yield _fault(path, 1, "no letter uses this file" + _meant(way))
+            if found is None:
+                yield _fault(path, 1, "cannot be read")
+            else:
+                texts[path] = found[0]
+        for way, path in self._files.items():
+            if way[0] not in self._foreign and path in texts:
+                yield from self._idle(way, path, texts)
+
+    def _idle(
+        self, way: tuple[str, ...], path: Path, texts: Mapping[Path, str]
+    ) -> Iterator[TemplateFaultError]:
+        """What of one file is idle, or all of it."""
+        name = "/".join(way[1:])
+        if name == WORDS:
+            yield from _idle_phrases(path, texts, way[0])
+        elif name in _ours():
+            yield from _idle_sections(path, texts[path], _ours()[name])
+        elif way != (LAYOUT,) and name not in _included(texts):
+            yield _fault(path, 1, "no letter uses this file" + _meant(way))
+
+
+def _included(texts: Mapping[Path, str]) -> set[str]:
+    return {name for text in texts.values() for name in _INCLUDED.findall(text)}
+
+
+def _no_language(tag: str) -> str:
+    near = did_you_mean(tag, languages(built_in()))
+    if is_language(_canonical(tag)):
+        near = f" — did you mean '{_canonical(tag)}'?"
+    return f"is the name of no language such as 'de' or 'pt-BR'{near}"
 
 
 def _walk(folder: Path, way: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Path]]:
