@@ -96,7 +96,8 @@ def page(composed: Composed) -> _Page:
 
 def plain(text: str) -> str:
     """Words only: what both parts must say."""
-    text = re.sub(r"^(\d+\.|-|--) ?|^-{3,}$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(-|--) ?|^-{3,}$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\b\d+\.(?=\s)", "", text)  # the numbers of steps, and days
     return "".join(re.sub(r"[\s:-]", "", unescape(text)))
 
 
