@@ -12,7 +12,7 @@ from monitor.config import Settings
 from monitor.core.delivery import Item, Letter, Role
 from monitor.errors import did_you_mean
 from monitor.notify.samples import sample_letters
-from monitor.notify.templates import built_in, languages
+from monitor.notify.templates import Shelf, built_in, languages
 from monitor.notify.words import locale_chain
 
 EVERY_LANGUAGE = "all"
@@ -64,7 +64,9 @@ def tags_of(locales: Iterable[str], templates: Path | None) -> list[str]:
     Raises:
         click.UsageError: A text that is no language tag.
     """
-    known = {*languages(built_in()), *(languages(templates) if templates else ())}
+    roots = (built_in(),) if templates is None else (templates, built_in())
+    known = {tag for root in roots for tag in languages(root)}
+    shelf = Shelf(*roots)
     tags: dict[str, None] = {}
     for given in locales:
         if given == EVERY_LANGUAGE:
@@ -76,7 +78,7 @@ def tags_of(locales: Iterable[str], templates: Path | None) -> list[str]:
             raise click.UsageError(
                 f"--locale {given!r}: no language such as de or pt-BR, nor `all`"
             )
-        words = next((each for each in chain if each in known), "en")
+        words = shelf.book(tag).language
         if words != tag:
             click.echo(f"{tag}: no words of its own, those of {words} go", err=True)
         tags[tag] = None

@@ -23,8 +23,8 @@ small { color: light-dark(#57606a, #a3abb4); }
 a { color: light-dark(#0b57a4, #8ab8ee); }
 a:focus-visible { outline: 2px solid; outline-offset: 2px; }
 nav a { margin-right: 10px; }
-iframe { width: 100%; height: 75vh; border: 0;
-  border-top: 1px solid light-dark(#d0d4d9, #343a41); background: #ffffff; }
+iframe { position: sticky; bottom: 0; display: block; width: 100%; height: 50vh;
+  border: 0; border-top: 1px solid light-dark(#d0d4d9, #343a41); background: #ffffff; }
 @media (min-width: 900px) {
   body { display: grid; grid-template-columns: minmax(340px, 2fr) 3fr; height: 100vh; }
   main { overflow-y: auto; }

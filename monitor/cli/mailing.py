@@ -24,7 +24,7 @@ def mail() -> None:
     "locales",
     multiple=True,
     help="In this language; may be repeated, and `all` means every language there is."
-    "  [default: en]",
+    "  [default: mail.locale, else en]",
 )
 @click.option(
     "--out",
@@ -49,13 +49,13 @@ def mail_preview(
     """
     from monitor.cli.previewing import preview
 
-    preview(ctx, codes, locales or ("en",), Path(out), style)
+    preview(ctx, codes, locales, Path(out), style)
 
 
 @mail.command("test")
 @click.argument("address", metavar="ADDRESS")
 @click.option("--code", help="Send the sample letter of this code instead.")
-@click.option("--locale", default="en", show_default=True, help="In this language.")
+@click.option("--locale", help="In this language.  [default: mail.locale]")
 @click.option(
     "--format",
     "style",
@@ -64,7 +64,11 @@ def mail_preview(
 )
 @click.pass_context
 def mail_test(
-    ctx: click.Context, address: str, code: str | None, locale: str, style: str | None
+    ctx: click.Context,
+    address: str,
+    code: str | None,
+    locale: str | None,
+    style: str | None,
 ) -> None:
     """Send one letter that says it is a test, and tell what the server answers.
 

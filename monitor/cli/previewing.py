@@ -42,7 +42,10 @@ def preview(
     """Write the letters and their index; list them."""
     settings = _settings(ctx)
     composer, about = _composer(settings)
-    tags = tags_of(locales, settings.mail.templates if settings else None)
+    if settings is not None:
+        tags = tags_of(locales or [settings.mail.locale], settings.mail.templates)
+    else:
+        tags = tags_of(locales or ["en"], None)
     letters = [
         (name, tag, letter)
         for tag in tags
@@ -84,10 +87,8 @@ def _settings(ctx: click.Context) -> "Settings | None":
 def _composer(settings: "Settings | None") -> tuple[Composer, str]:
     """The writer, and a sentence on whose words these are."""
     if settings is None:
-        sample = Composer(
-            "Acme Publisher <tokens@acme.example>", "support@acme.example"
-        )
-        return sample, (
+        sender, desk = "Acme Publisher <tokens@acme.example>", "support@acme.example"
+        return Composer(sender, desk), (
             "with the built-in words; there is no configuration, so sender and product "
             "are samples."
         )

@@ -27,7 +27,7 @@ _COULD_NOT: Final = 3
 
 
 async def attempt(
-    ctx: click.Context, to: str, code: str | None, locale: str, style: str | None
+    ctx: click.Context, to: str, code: str | None, locale: str | None, style: str | None
 ) -> int:
     """Send it; returns the exit code."""
     try:
@@ -37,8 +37,8 @@ async def attempt(
     if locale == EVERY_LANGUAGE:
         raise click.UsageError("--locale all: one letter is in one language")
     settings = load_settings(ctx)
-    (tag, *_) = tags_of([locale], settings.mail.templates)
     composer, server = composer_of(settings), server_of(settings)
+    (tag,) = tags_of([locale or settings.mail.locale], settings.mail.templates)
     now = clock()
     letter = _letter(settings, composer, to, code, tag, now)
     composed = composer.compose(letter, now)

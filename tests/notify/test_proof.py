@@ -1,4 +1,4 @@
-"""The operator's folder is proved at start: every letter it changes, every name in it."""
+"""The operator's folder is proved at start: what it changes, every name in it."""
 
 import re
 import shutil
@@ -42,14 +42,18 @@ STRAYS = {
     "a misspelt folder": (
         "en/finding/expired.txt",
         "x",
-        "en/finding/expired.txt:1: no letter uses this file"
-        f" — did you mean '{EXPIRED}'?",
+        (
+            "en/finding/expired.txt:1: no letter uses this file"
+            f" — did you mean '{EXPIRED}'?"
+        ),
     ),
     "a misspelt file": (
         "en/findings/expird.txt",
         "x",
-        "en/findings/expird.txt:1: no letter uses this file"
-        f" — did you mean '{EXPIRED}'?",
+        (
+            "en/findings/expird.txt:1: no letter uses this file"
+            f" — did you mean '{EXPIRED}'?"
+        ),
     ),
     "another ending": (
         "en/words.text",
@@ -79,8 +83,10 @@ STRAYS = {
     "a language written otherwise": (
         "pt_br/words.txt",
         "x",
-        "pt_br:1: is the name of no language such as 'de' or 'pt-BR'"
-        " — did you mean 'pt-BR'?",
+        (
+            "pt_br:1: is the name of no language such as 'de' or 'pt-BR'"
+            " — did you mean 'pt-BR'?"
+        ),
     ),
     "a language in capitals": (
         "EN/words.txt",
@@ -90,8 +96,10 @@ STRAYS = {
     "a misspelt section": (
         EXPIRED,
         ours(EXPIRED) + "\n[sumary]\nx\n",
-        f"{EXPIRED}:{ours(EXPIRED).count(chr(10)) + 2}: [sumary] is none of its"
-        " sections — did you mean 'summary'?",
+        (
+            f"{EXPIRED}:{ours(EXPIRED).count(chr(10)) + 2}: [sumary] is none of its"
+            " sections — did you mean 'summary'?"
+        ),
     ),
     "a section in capitals": (
         EXPIRED,
@@ -111,14 +119,18 @@ STRAYS = {
     "a misspelt phrase": (
         "en/words.txt",
         "[dates]\n\ntomorow = the day after\n",
-        "en/words.txt:3: [dates] tomorow: nothing says this phrase"
-        " — did you mean 'tomorrow'?",
+        (
+            "en/words.txt:3: [dates] tomorow: nothing says this phrase"
+            " — did you mean 'tomorrow'?"
+        ),
     ),
     "a misspelt count": (
         "en/words.txt",
         "[counted]\nmores.other = {n} more\n",
-        "en/words.txt:2: [counted] mores: nothing says this phrase"
-        " — did you mean 'more'?",
+        (
+            "en/words.txt:2: [counted] mores: nothing says this phrase"
+            " — did you mean 'more'?"
+        ),
     ),
 }
 
