@@ -96,7 +96,8 @@ def page(composed: Composed) -> _Page:
 
 def plain(text: str) -> str:
     """Words only: what both parts must say."""
-    text = re.sub(r"^(\d+\.|-|--) ?|^-{3,}$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(-|--) ?|^-{3,}$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\b\d+\.(?=\s)", "", text)  # the numbers of steps, and days
     return "".join(re.sub(r"[\s:-]", "", unescape(text)))
 
 
@@ -124,7 +125,8 @@ def subject_names_product_and_object(
     known_by = {item.name, item.token_id, *facts} - {None} or {item.app_name}
     if ":" not in item.subject:
         return  # a matter there is only one of
-    if not any(name and name in composed.subject for name in known_by):
+    # A long name is shortened, to a dozen characters at least.
+    if not any(name and name[:11] in composed.subject for name in known_by):
         yield "nothing is named"
 
 
