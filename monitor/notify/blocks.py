@@ -174,5 +174,7 @@ def _inline(line: str) -> Markup:
     Source: HTML Living Standard, section 15.3.5, "Bidirectional text"; Can I email,
     "<bdi> element" and "dir attribute", read 2026-11-29.
     """
-    html = str(escape(line)).replace(OPEN, '<span dir="auto">').replace(CLOSE, "</span>")
+    html = (
+        str(escape(line)).replace(OPEN, '<span dir="auto">').replace(CLOSE, "</span>")
+    )
     return Markup(html)  # noqa: S704 - escaped in the line above

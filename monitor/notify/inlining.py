@@ -84,7 +84,9 @@ def inlined(source: str, path: str) -> str:
         raise TemplateFaultError(f"{path}:1: is no page: {error}") from None
     for fault in _faults(source, page):
         raise TemplateFaultError(f"{path}:{fault}")
-    styles = {tag.attributes.get(_MARK): tag.attributes.get("style") for tag in done.tags}
+    styles = {
+        tag.attributes.get(_MARK): tag.attributes.get("style") for tag in done.tags
+    }
     return "".join(_dressed(source, page, styles, done.sheets))
 
 

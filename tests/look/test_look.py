@@ -31,7 +31,8 @@ LONG: Final = {
     "unbroken": "W" * 200,
     "spaced": "Bakery of the Northern Quarter " * 6,
     "other direction": "מאפייה צפונית " * 12,
-    "markup": '</span></p></div><h1 style="color:#fff">&amp;<img src=x onerror=alert(1)>' * 3,
+    "markup": '</span></p></div><h1 style="color:#fff">&amp;<img src=x onerror=alert(1)>'
+    * 3,
     "joined": "👩‍👩‍👧‍👦" * 40,
 }
 
@@ -133,7 +134,9 @@ def test_letters_are_accessible_fit_a_phone_and_fetch_nothing(verdicts: Verdict)
 
 def test_letters_use_what_gmail_outlook_and_apple_mail_support(verdicts: Verdict):
     said = _said(verdicts, "mail")
-    features = {fault.rpartition(": ")[0] for faults in said.values() for fault in faults}
+    features = {
+        fault.rpartition(": ")[0] for faults in said.values() for fault in faults
+    }
     assert features <= set(UNAVOIDABLE)
 
 

@@ -43,7 +43,7 @@ def needed() -> None:
         pytest.skip(why)
 
 
-def run(script: str, folder: Path) -> Any:  # noqa: ANN401 - whatever JSON it prints
+def run(script: str, folder: Path) -> Any:
     """What a script of this folder says about the pages of that one."""
     done = subprocess.run(
         ["node", HERE / script, browser() or "", folder],

@@ -191,7 +191,7 @@ def test_a_language_is_a_folder(tmp_path: Path, locale: str):
     text = " ".join(composed.text.split())
     assert "Hallo Jane Doe „Bakery North“ endet Do. 26" in text
     assert "(in 3 Tagen)" in text
-    assert '<html lang="de">' in composed.html
+    assert '<html lang="de" dir="ltr">' in composed.html
 
 
 def test_what_a_language_lacks_is_said_in_english(tmp_path: Path):
