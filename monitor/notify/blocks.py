@@ -27,6 +27,7 @@ from monitor.notify.safe import CLOSE, OPEN, host_of, safe_url
 from monitor.notify.wrapping import width, wrap
 
 _UNMARKED: Final = {ord(OPEN): None, ord(CLOSE): None}
+_OPENED: Final = '<span dir="auto">'
 
 
 class Kind(StrEnum):
@@ -174,7 +175,5 @@ def _inline(line: str) -> Markup:
     Source: HTML Living Standard, section 15.3.5, "Bidirectional text"; Can I email,
     "<bdi> element" and "dir attribute", read 2026-11-29.
     """
-    html = (
-        str(escape(line)).replace(OPEN, '<span dir="auto">').replace(CLOSE, "</span>")
-    )
+    html = str(escape(line)).replace(OPEN, _OPENED).replace(CLOSE, "</span>")
     return Markup(html)  # noqa: S704 - escaped in the line above

@@ -31,24 +31,24 @@ _OWN_STYLE: Final = re.compile(r"(\sstyle\s*=\s*[\"'])", re.IGNORECASE)
 _MARK: Final = "data-mark"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Tag:
-    """A start tag: where it stands, and what follows it."""
+    """A start tag and where it stands; of a style sheet also its text."""
 
     name: str
     attributes: dict[str, str | None]
     start: int
     end: int
     line: int
+    sheet: str = ""
 
 
 class _Page(HTMLParser):
-    """The start tags of a page, and the text of its style sheets, in their order."""
+    """The start tags of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=False)
         self.tags: list[_Tag] = []
-        self.sheets: list[str] = []
         self._lines = [0, *(found.end() for found in re.finditer("\n", page))]
         self.feed(page)
         self.close()
@@ -58,12 +58,10 @@ class _Page(HTMLParser):
         start = self._lines[line - 1] + column
         end = start + len(self.get_starttag_text() or "")
         self.tags.append(_Tag(tag, dict(attrs), start, end, line))
-        if tag == "style":
-            self.sheets.append("")
 
     def handle_data(self, data: str) -> None:
         if self.cdata_elem == "style":
-            self.sheets[-1] += data
+            self.tags[-1].sheet += data
 
 
 def inlined(source: str, path: str) -> str:
@@ -78,16 +76,13 @@ def inlined(source: str, path: str) -> str:
     """
     plain = _MARKUP.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), source)
     try:
-        page = _Page(plain)
-        done = _Page(_INLINER.inline("".join(_marked(plain, page.tags))))
+        tags = _Page(plain).tags
+        done = _Page(_INLINER.inline("".join(_marked(plain, tags)))).tags
     except (AssertionError, InlineError) as error:  # the former is the parser's
         raise TemplateFaultError(f"{path}:1: is no page: {error}") from None
-    for fault in _faults(source, page):
+    for fault in _faults(source, tags):
         raise TemplateFaultError(f"{path}:{fault}")
-    styles = {
-        tag.attributes.get(_MARK): tag.attributes.get("style") for tag in done.tags
-    }
-    return "".join(_dressed(source, page, styles, done.sheets))
+    return "".join(_dressed(source, tags, {t.attributes.get(_MARK): t for t in done}))
 
 
 def _marked(plain: str, tags: list[_Tag]) -> Iterator[str]:
@@ -99,38 +94,41 @@ def _marked(plain: str, tags: list[_Tag]) -> Iterator[str]:
         if tag.name != "link":
             attributes = {**tag.attributes, _MARK: str(number)}
             attributes.pop("style", None)
+            if tag.name == "style" and "media" in attributes:
+                attributes["data-css-inline"] = "ignore"  # it does not always apply
             pairs = (f' {k}="{escape(v or "")}"' for k, v in attributes.items())
             yield f"<{tag.name}{''.join(pairs)}>"
     yield plain[at:]
 
 
-def _faults(source: str, page: _Page) -> Iterator[str]:
-    sheets = iter(page.sheets)
-    for tag in page.tags:
+def _faults(source: str, tags: list[_Tag]) -> Iterator[str]:
+    for tag in tags:
         if re.search(r"\{[{%#]", _QUOTED.sub("", source[tag.start : tag.end])):
-            yield f"{tag.line}: template markup among the attributes of <{tag.name}>"
-        if tag.name == "style":
-            sheet = source[tag.end : tag.end + len(next(sheets))]
-            if found := _MARKUP.search(sheet):
-                line = tag.line + source.count("\n", tag.start, tag.end + found.start())
-                yield f"{line}: template markup in a style sheet"
+            where = f"{tag.line}: template markup among the attributes of <{tag.name}>"
+            yield f"{where}; it may stand around the tag or in a quoted value"
+        if found := _MARKUP.search(source, tag.end, tag.end + len(tag.sheet)):
+            line = tag.line + source.count("\n", tag.start, found.start())
+            yield f"{line}: template markup in a style sheet"
 
 
 def _dressed(
-    source: str, page: _Page, styles: dict[str | None, str | None], left: list[str]
+    source: str, tags: list[_Tag], done: dict[str | None, _Tag]
 ) -> Iterator[str]:
     """The template piece by piece, with the styles of its tags."""
-    at, sheets = 0, iter(zip(page.sheets, left, strict=True))
-    for number, tag in enumerate(page.tags):
+    at = 0
+    for number, tag in enumerate(tags):
+        new = done.get(str(number), tag)
         yield source[at : tag.start]
         at = tag.end
-        yield _styled(source[tag.start : at], tag.name, styles.get(str(number)))
-        if tag.name == "style":
-            whole, rest = next(sheets)
-            at += len(whole)
+        if new is not tag:
+            yield _styled(source[tag.start : at], tag.name, new.attributes.get("style"))
+        else:  # a link, or what no HTML parser takes
+            yield source[tag.start : at]
+        if tag.sheet:
+            at += len(tag.sheet)
             # Lines that went are made up for: faults name the right line.
-            gone = "\n" * (whole.count("\n") - rest.count("\n"))
-            yield f"{rest}{{#{gone}#}}" if gone else rest
+            gone = "\n" * (tag.sheet.count("\n") - new.sheet.count("\n"))
+            yield f"{new.sheet}{{#{gone}#}}" if gone else new.sheet
     yield source[at:]
 
 

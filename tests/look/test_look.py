@@ -31,8 +31,7 @@ LONG: Final = {
     "unbroken": "W" * 200,
     "spaced": "Bakery of the Northern Quarter " * 6,
     "other direction": "מאפייה צפונית " * 12,
-    "markup": '</span></p></div><h1 style="color:#fff">&amp;<img src=x onerror=alert(1)>'
-    * 3,
+    "markup": '</span></p></div><h1 style="color:#fff">&amp;<img src=x>' * 3,
     "joined": "👩‍👩‍👧‍👦" * 40,
 }
 

@@ -58,6 +58,13 @@ def test_what_no_tag_can_carry_stays_in_the_sheet():
     assert "top" not in left
 
 
+def test_a_sheet_that_does_not_always_apply_stays():
+    sheets = '<style media="print">p { top: 0 }</style><style>p { left: 0 }</style>'
+    done = inlined(f"<html><head>{sheets}</head><body><p>x</p></body></html>", "x")
+    assert '<style media="print">p { top: 0 }</style>' in done
+    assert '<p style="left: 0;">' in done
+
+
 def test_quotes_in_a_style_do_not_end_the_attribute():
     assert body_of('p { font-family: "A B" }', "<p>x</p>") == (
         '<p style="font-family: &#x27;A B&#x27;;">x</p>'
@@ -94,14 +101,16 @@ def test_what_cannot_be_inlined_is_refused_with_its_line(tmp_path: Path, fault: 
     with pytest.raises(TemplateFaultError, match=re.escape(f"{path}:{what}")):
         inlined(source, str(path))
     composer = Composer(SENDER, templates=tmp_path)
-    assert [found for found in composer.check() if f"{path}:{what}" in found]
+    composed = composer.compose(sample_letter(sample_item(Code.EXPIRED)), sample_now())
+    assert (composed.fell_back or "").startswith(f"{path}:{what}")
 
 
 def test_later_faults_name_the_line_that_the_operator_wrote(tmp_path: Path):
     source = sheet("\n\np { top: 0 }\n\n", "\n<p>{{ nobody }}</p>")
     (tmp_path / "layout.html").write_text(source, encoding="utf-8")
-    (fault,) = Composer(SENDER, templates=tmp_path).check()
-    assert fault.startswith(f"{tmp_path / 'layout.html'}:6: 'nobody' is undefined")
+    composer = Composer(SENDER, templates=tmp_path)
+    composed = composer.compose(sample_letter(sample_item(Code.EXPIRED)), sample_now())
+    assert (composed.fell_back or "").startswith(f"{tmp_path / 'layout.html'}:6: 'nobody' is undefined")
 
 
 def test_nothing_is_fetched_and_no_file_is_read(tmp_path: Path):
