@@ -144,3 +144,21 @@ def test_the_judges_see_what_is_planted(verdicts: Verdict, fault: str):
     _, judge, what = PLANTED[fault]
     faults = verdicts[f"planted.{fault}.html"][judge]
     assert what in str(faults)
+
+
+def test_a_letter_is_photographed_narrow_and_wide_light_and_dark(tmp_path: Path):
+    needed()
+    html = composed_samples("en")["expired.opened.page"].html
+    (tmp_path / "letter.html").write_text(html, encoding="utf-8")
+    assert run("shoot.mjs", tmp_path) == 4
+    pictures = {path.name: path.read_bytes() for path in sorted(tmp_path.glob("*.png"))}
+    assert list(pictures) == [
+        "letter.360.dark.png",
+        "letter.360.light.png",
+        "letter.800.dark.png",
+        "letter.800.light.png",
+    ]
+    assert len(set(pictures.values())) == 4  # the scheme shows
+    for name, picture in pictures.items():
+        # PNG, section 11.2.1: the width is the first field of the header.
+        assert int.from_bytes(picture[16:20], "big") == int(name.split(".")[1])

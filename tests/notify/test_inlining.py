@@ -110,7 +110,9 @@ def test_later_faults_name_the_line_that_the_operator_wrote(tmp_path: Path):
     (tmp_path / "layout.html").write_text(source, encoding="utf-8")
     composer = Composer(SENDER, templates=tmp_path)
     composed = composer.compose(sample_letter(sample_item(Code.EXPIRED)), sample_now())
-    assert (composed.fell_back or "").startswith(f"{tmp_path / 'layout.html'}:6: 'nobody' is undefined")
+    assert (composed.fell_back or "").startswith(
+        f"{tmp_path / 'layout.html'}:6: 'nobody' is undefined"
+    )
 
 
 def test_nothing_is_fetched_and_no_file_is_read(tmp_path: Path):
