@@ -10,7 +10,7 @@ from monitor.core.delivery import Item, Letter, Role
 from monitor.core.incident import Reason
 from monitor.errors import ConfigurationError
 from monitor.notify import headers
-from monitor.notify.blocks import as_data, as_text, parse, unmarked
+from monitor.notify.blocks import Block, as_data, as_text, parse, unmarked
 from monitor.notify.digest import digest_facts
 from monitor.notify.facts import (
     RESOLVED,
@@ -188,8 +188,7 @@ class Composer:
         }
         blocks = parse(book.render(frame, "body", about))
         subject = self._subject(book, frame, about, items[0], calendar)
-        page = {"language": book.language, "title": subject, "blocks": as_data(blocks)}
-        return _Draft(subject, as_text(blocks), shelf.dress(page))
+        return _dressed(shelf, book, subject, blocks)
 
     def _report(
         self, shelf: Shelf, book: Book, letter: Letter, calendar: Calendar
@@ -199,8 +198,7 @@ class Composer:
         blocks = parse(book.render("report.txt", "body", about))
         words = unmarked(book.render("report.txt", "subject", about))
         subject = shorten(f"[{about['product']}] {words}", LONGEST_SUBJECT)
-        page = {"language": book.language, "title": subject, "blocks": as_data(blocks)}
-        return _Draft(subject, as_text(blocks), shelf.dress(page))
+        return _dressed(shelf, book, subject, blocks)
 
     def _subject(
         self, book: Book, frame: str, about: Data, item: Item, calendar: Calendar
@@ -230,6 +228,18 @@ class Composer:
             longest = min(length, LONGEST_SUBJECT) - excess
             whole = phrase(max(longest, _SHORTEST_NAME))
         return shorten(one_line(whole), LONGEST_SUBJECT)
+
+
+def _dressed(
+    shelf: Shelf, book: Book, subject: str, blocks: tuple[Block, ...]
+) -> _Draft:
+    page = {
+        "language": book.language,
+        "direction": babel_locale(book.language).text_direction,
+        "title": subject,
+        "blocks": as_data(blocks),
+    }
+    return _Draft(subject, as_text(blocks), shelf.dress(page))
 
 
 def _frame(letter: Letter, told: list[Item]) -> str:

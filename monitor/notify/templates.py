@@ -11,6 +11,7 @@ from babel import Locale
 from jinja2 import Template
 from jinja2.exceptions import TemplateError
 
+from monitor.notify.inlining import inlined
 from monitor.notify.rendering import (
     TemplateFaultError,
     Words,
@@ -152,7 +153,7 @@ class Shelf:
             if found is None:
                 raise TemplateFaultError("layout.html:1: no such template")
             sandbox = a_sandbox(lambda _: None, html=True)
-            self._layout = compiled(sandbox, *found)
+            self._layout = compiled(sandbox, inlined(*found), found[1])
         return run(self._layout, data).strip() + "\n"
 
 
