@@ -27,6 +27,7 @@ from monitor.notify.safe import CLOSE, OPEN, host_of, safe_url
 from monitor.notify.wrapping import width, wrap
 
 _UNMARKED: Final = {ord(OPEN): None, ord(CLOSE): None}
+_OPENED: Final = '<span dir="auto">'
 
 
 class Kind(StrEnum):
@@ -168,7 +169,11 @@ def as_data(blocks: Sequence[Block]) -> list[dict[str, object]]:
 def _inline(line: str) -> Markup:
     """The line escaped, each value isolated from the direction of what is around it.
 
-    Source: HTML Living Standard, section 4.5.24, "The bdi element".
+    An element whose `dir` is `auto` is isolated as `bdi` is; Gmail and Outlook drop the
+    element `bdi`, and keep this.
+
+    Source: HTML Living Standard, section 15.3.5, "Bidirectional text"; Can I email,
+    "<bdi> element" and "dir attribute", read 2026-11-29.
     """
-    html = str(escape(line)).replace(OPEN, "<bdi>").replace(CLOSE, "</bdi>")
+    html = str(escape(line)).replace(OPEN, _OPENED).replace(CLOSE, "</span>")
     return Markup(html)  # noqa: S704 - escaped in the line above

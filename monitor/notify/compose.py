@@ -18,12 +18,13 @@ from monitor.notify.facts import (
     grouped,
     label,
     letter_facts,
+    listed,
     matter_facts,
     put_in_words,
 )
 from monitor.notify.headers import UnwritableError
 from monitor.notify.rendering import TemplateFaultError
-from monitor.notify.safe import clean, shorten
+from monitor.notify.safe import clean, one_line, shorten
 from monitor.notify.templates import Book, Shelf, built_in
 from monitor.notify.words import Calendar, babel_locale, locale_chain, zone_named
 
@@ -58,8 +59,14 @@ class _Page:
     blocks: tuple[Block, ...]
 
     def html(self, shelf: Shelf) -> str:
-        data = {"language": self.language, "title": self.subject}
-        return shelf.dress({**data, "blocks": as_data(self.blocks)})
+        return shelf.dress(
+            {
+                "language": self.language,
+                "direction": babel_locale(self.language).text_direction,
+                "title": self.subject,
+                "blocks": as_data(self.blocks),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +209,7 @@ class Composer:
             "listed": matters[_MOST_TOLD:],
             "unlisted": len(told or healed) - len(items),
             "others": len(told or healed) - 1,
-            "labels": calendar.listed([label(i, calendar) for i in told or healed]),
+            "labels": listed([label(i, calendar) for i in told or healed], calendar),
             "healed": [label(i, calendar) for i in healed[:_MOST_TOLD]] if told else [],
             "consequences": grouped(matters, "consequence", calendar),
             "steps": grouped(matters, "steps", calendar),
@@ -254,7 +261,7 @@ class Composer:
             length = len(clean(item.name or item.token_id or item.app_name))
             longest = min(length, LONGEST_SUBJECT) - excess
             whole = phrase(max(longest, _SHORTEST_NAME))
-        return shorten(" ".join(whole.split()), LONGEST_SUBJECT)
+        return shorten(one_line(whole), LONGEST_SUBJECT)
 
 
 def _frame(letter: Letter, told: list[Item]) -> str:

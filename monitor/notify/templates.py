@@ -11,6 +11,7 @@ from babel import Locale
 from jinja2 import Template
 from jinja2.exceptions import TemplateError
 
+from monitor.notify.inlining import inlined
 from monitor.notify.rendering import (
     TemplateFaultError,
     Words,
@@ -18,7 +19,7 @@ from monitor.notify.rendering import (
     compiled,
     run,
 )
-from monitor.notify.words import Vocabulary, babel_locale, locale_chain
+from monitor.notify.words import Vocabulary, babel_locale, locale_chain, whole_number
 
 LAYOUT: Final = "layout.html"
 WORDS: Final = "words.txt"
@@ -50,7 +51,7 @@ class Book:
             "en",
         )
         """The language of the frame, and so of the letter."""
-        self._sandbox = a_sandbox(self._read)
+        self._sandbox = a_sandbox(self._read, number=self._number)
         self._sandbox.filters["counted"] = self._counted
         self._sources: dict[str, tuple[dict[str, str], str]] = {}
         self._compiled: dict[tuple[str, str], Template] = {}
@@ -113,6 +114,9 @@ class Book:
                 self._note(fault)
         return words
 
+    def _number(self, n: int) -> str:
+        return whole_number(n, babel_locale(self.language))
+
     def _counted(self, number: object, key: str) -> Words:
         """The filter `counted`: `{{ others | counted("more") }}`."""
         if not isinstance(number, (int, str)) or not str(number).isdecimal():
@@ -173,7 +177,7 @@ class Shelf:
             if found is None:
                 raise TemplateFaultError(f"{LAYOUT}:1: no such template")
             sandbox = a_sandbox(lambda _: None, html=True)
-            self._layout = compiled(sandbox, *found)
+            self._layout = compiled(sandbox, inlined(*found), found[1])
         return run(self._layout, data).strip() + "\n"
 
 

@@ -5,11 +5,13 @@ import json
 import re
 import signal
 from email import message_from_bytes, policy
+from email.message import EmailMessage
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiosmtpd.smtp import Envelope
 
 from monitor.core.attempt import Phase
 from monitor.core.tokens import Code
@@ -243,6 +245,12 @@ def reach(place: Place, port: int, more: str = "tls: none") -> None:
     place.configure(re.sub(r"port: \d+\n  tls: none", f"port: {port}\n  {more}", text))
 
 
+def parsed(envelope: Envelope) -> EmailMessage:
+    """The letter that came."""
+    assert isinstance(envelope.content, bytes)
+    return message_from_bytes(envelope.content, policy=policy.default)
+
+
 async def tried(place: Place, *words: str, code: int = 0) -> Done:
     """Run `mail test` while the server of this loop answers it."""
     return await asyncio.to_thread(place.run, "mail", "test", *words, code=code)
@@ -277,7 +285,7 @@ async def test_a_test_letter_goes_and_every_step_is_told(
     (envelope,) = box.letters
     assert envelope.rcpt_tos == [READER]
     assert envelope.mail_from == "tokens@acme.example"
-    message = message_from_bytes(bytes(envelope.content or b""), policy=policy.default)
+    message = parsed(envelope)
     assert message["Subject"] == "[token-monitor] Test letter: nothing is wrong"
     assert message["To"] == READER
     assert message["X-Token-Monitor-Incident"] is None
@@ -316,7 +324,7 @@ async def test_a_letter_of_a_code_has_todays_dates_and_another_language(
         wrong = await tried(fresh, READER, "--code", "expird", code=2)
     assert "no letter has this code — did you mean" in wrong.stderr
     (envelope,) = box.letters
-    message = message_from_bytes(bytes(envelope.content or b""), policy=policy.default)
+    message = parsed(envelope)
     assert "(in 3 Tagen)" in message["Subject"]
     assert envelope.rcpt_tos == [READER]
     assert re.fullmatch(

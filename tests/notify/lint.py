@@ -17,8 +17,9 @@ from pathlib import Path
 from monitor.core.delivery import Letter, Role
 from monitor.core.incident import Reason
 from monitor.core.tokens import SYSTEM_USER
+from monitor.core.verdict import Audience
 from monitor.notify.compose import Composed
-from monitor.notify.facts import OPERATORS_PRODUCT
+from monitor.notify.facts import OPERATORS_PRODUCT, told_findings
 from monitor.notify.safe import clean
 from monitor.notify.templates import Shelf, built_in
 from monitor.notify.words import locale_chain
@@ -138,7 +139,9 @@ def subject_names_product_and_object(
 def one_primary_link(letter: Letter, composed: Composed) -> Iterator[str]:
     buttons, lead = page(composed).buttons, letter.items[0]
     asked = letter.role is not Role.OPERATOR and lead.reason is not Reason.RESOLVED
-    wanted = asked and lead.reauthorize_url and lead.kind != SYSTEM_USER
+    audience = told_findings(lead, letter.role)[0].meaning.audience
+    mendable = audience is Audience.OWNER and lead.kind != SYSTEM_USER
+    wanted = asked and mendable and lead.reauthorize_url
     if buttons != bool(wanted):
         yield f"{buttons} buttons"
 
