@@ -42,8 +42,8 @@ class Folder:
         below = [way for way in self._files if len(way) > 1]
         self.languages = {way[0] for way in below if is_language(way[0])}
         """The languages it has a file of."""
-        self.names = {"/".join(way[1:]) for way in below}
-        """Its files, each as templates name it: `findings/expired.txt`."""
+        self.names = {"/".join(way[1:]) for way in below} & set(_ours())
+        """Its files that go before ours, as templates name them: `resolved.txt`."""
         self._foreign = {way[0] for way in below} - self.languages
 
     def strays(self) -> Iterator[TemplateFaultError]:

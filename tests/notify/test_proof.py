@@ -235,8 +235,8 @@ def test_what_a_letter_may_have_or_lack_is_tried(tmp_path: Path, word: str) -> N
 def test_a_fault_is_found_in_the_language_it_is_in(tmp_path: Path, locale: str) -> None:
     name = f"{locale}/attention.txt"
     write(tmp_path, name, ours(name).replace("[body]\n", "[body]\n{{ nobody }}\n"))
-    assert all(fault.startswith(f"{name}:") for fault in faults(tmp_path))
-    assert faults(tmp_path)
+    found = faults(tmp_path)
+    assert [fault.startswith(f"{name}:") for fault in found] == [True]
 
 
 def test_a_language_below_ours_is_proved_too(tmp_path: Path) -> None:
@@ -299,7 +299,8 @@ def test_a_layout_dresses_the_letters_of_every_language(tmp_path: Path) -> None:
     write(tmp_path, "layout.html", ours("layout.html"))
     dressed = written(tmp_path)
     assert {letter.locale for letter, dress in dressed if dress} == set(OURS)
-    assert len(dressed) == len(OURS) * len(list(sample_letters()))
+    english = [letter for letter, _ in dressed if letter.locale == "en"]
+    assert len(english) == len(list(sample_letters()))
 
 
 def test_words_equal_to_ours_make_no_work(tmp_path: Path) -> None:
