@@ -197,7 +197,7 @@ class Composer:
         about |= digest_facts(letter.items[0], calendar)
         blocks = parse(book.render("report.txt", "body", about))
         words = unmarked(book.render("report.txt", "subject", about))
-        subject = shorten(f"[{about['product']}] {words}", LONGEST_SUBJECT)
+        subject = shorten(one_line(f"[{about['product']}] {words}"), LONGEST_SUBJECT)
         return _dressed(shelf, book, subject, blocks)
 
     def _subject(
@@ -233,13 +233,16 @@ class Composer:
 def _dressed(
     shelf: Shelf, book: Book, subject: str, blocks: tuple[Block, ...]
 ) -> _Draft:
+    def link(words: str) -> str:
+        return book.words.say("link", words=words)
+
     page = {
         "language": book.language,
         "direction": babel_locale(book.language).text_direction,
         "title": subject,
-        "blocks": as_data(blocks),
+        "blocks": as_data(blocks, link),
     }
-    return _Draft(subject, as_text(blocks), shelf.dress(page))
+    return _Draft(subject, as_text(blocks, link), shelf.dress(page))
 
 
 def _frame(letter: Letter, told: list[Item]) -> str:

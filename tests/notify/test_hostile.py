@@ -190,7 +190,7 @@ def test_no_value_becomes_markup():
         assert parse(value)[0].kind is kind
         marked = parse(f"\ue000{value}\ue001")
         assert marked[0].kind is Kind.PARAGRAPH
-        assert as_text(marked) == f"{value}\n"
+        assert as_text(marked, str) == f"{value}\n"
 
 
 @pytest.mark.parametrize(
