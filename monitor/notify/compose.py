@@ -18,12 +18,13 @@ from monitor.notify.facts import (
     grouped,
     label,
     letter_facts,
+    listed,
     matter_facts,
     put_in_words,
 )
 from monitor.notify.headers import UnwritableError
 from monitor.notify.rendering import TemplateFaultError
-from monitor.notify.safe import clean, shorten
+from monitor.notify.safe import clean, one_line, shorten
 from monitor.notify.samples import sample_now, sample_probes
 from monitor.notify.templates import Book, Shelf, built_in
 from monitor.notify.words import Calendar, babel_locale, locale_chain, zone_named
@@ -180,7 +181,7 @@ class Composer:
             "listed": matters[_MOST_TOLD:],
             "unlisted": len(told or healed) - len(items),
             "others": len(told or healed) - 1,
-            "labels": calendar.listed([label(i, calendar) for i in told or healed]),
+            "labels": listed([label(i, calendar) for i in told or healed], calendar),
             "healed": [label(i, calendar) for i in healed[:_MOST_TOLD]] if told else [],
             "consequences": grouped(matters, "consequence", calendar),
             "steps": grouped(matters, "steps", calendar),
@@ -226,7 +227,7 @@ class Composer:
             length = len(clean(item.name or item.token_id or item.app_name))
             longest = min(length, LONGEST_SUBJECT) - excess
             whole = phrase(max(longest, _SHORTEST_NAME))
-        return shorten(" ".join(whole.split()), LONGEST_SUBJECT)
+        return shorten(one_line(whole), LONGEST_SUBJECT)
 
 
 def _dressed(

@@ -8,7 +8,15 @@ from monitor.core.incident import MOST_REMINDERS, Reason
 from monitor.core.tokens import SYSTEM_USER, Code
 from monitor.core.verdict import Audience, Finding, Severity
 from monitor.notify.rendering import Words
-from monitor.notify.safe import clean, clean_facts, host_of, safe_url, shorten
+from monitor.notify.safe import (
+    CLOSE,
+    OPEN,
+    clean,
+    clean_facts,
+    host_of,
+    safe_url,
+    shorten,
+)
 from monitor.notify.templates import Book
 from monitor.notify.words import Calendar
 
@@ -129,6 +137,14 @@ def label(item: Item, calendar: Calendar, longest: int = _LONGEST_NAME) -> str:
     return shorten(clean(item.app_name or item.app_id or item.subject), longest)
 
 
+def listed(labels: Sequence[str], calendar: Calendar) -> Words:
+    """Labels joined as the language joins them, each isolated from the others.
+
+    Or one Latin name would turn the whole of an Arabic list.
+    """
+    return Words(calendar.listed([f"{OPEN}{label}{CLOSE}" for label in labels]))
+
+
 def put_in_words(matter: Data, letter: Data, book: Book) -> Data:
     """The matter with the sections of its findings rendered.
 
@@ -165,7 +181,7 @@ def grouped(matters: Sequence[Data], part: str, calendar: Calendar) -> list[Data
         words, name = matter.get(part, ""), matter["label"]
         groups.setdefault(str(words), []).append(str(name))
     return [
-        {"words": Words(words), "labels": calendar.listed(labels)}
+        {"words": Words(words), "labels": listed(labels, calendar)}
         for words, labels in groups.items()
         if words
     ]

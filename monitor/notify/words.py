@@ -68,6 +68,14 @@ _PLACE: Final = re.compile(r"\{(\w*)\}")
 _PLACES: Final = frozenset({"n", "name", "id"})
 
 
+def whole_number(n: int, locale: Locale) -> str:
+    """The number as the language writes it: `2,310`, `2.310`."""
+    return str(n) if abs(n) < _GROUPED else format_decimal(n, locale=locale)
+
+
+_GROUPED: Final = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """A phrase with a number, in each form its language counts in."""
@@ -82,7 +90,7 @@ class Counted:
         Source: unicode.org/reports/tr35/tr35-numbers.html, "Language Plural Rules".
         """
         form = self.forms.get(self.locale.plural_form(n)) or self.forms["other"]
-        return form.replace("{n}", format_decimal(n, locale=self.locale))
+        return form.replace("{n}", whole_number(n, self.locale))
 
 
 @dataclass(frozen=True, slots=True)
