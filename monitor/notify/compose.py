@@ -54,19 +54,26 @@ class Composed:
 class _Page:
     """A letter in words, before it is dressed."""
 
-    language: str
+    book: Book
     subject: str
     blocks: tuple[Block, ...]
 
+    def text(self) -> str:
+        return as_text(self.blocks, self._link)
+
     def html(self, shelf: Shelf) -> str:
+        language = self.book.language
         return shelf.dress(
             {
-                "language": self.language,
-                "direction": babel_locale(self.language).text_direction,
+                "language": language,
+                "direction": babel_locale(language).text_direction,
                 "title": self.subject,
-                "blocks": as_data(self.blocks),
+                "blocks": as_data(self.blocks, self._link),
             }
         )
+
+    def _link(self, words: str) -> str:
+        return self.book.words.say("link", words=words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +189,7 @@ class Composer:
 
     def _draft(self, shelf: Shelf, letter: Letter, now: datetime) -> _Draft:
         page = self._page(shelf, letter, now)
-        return _Draft(page.subject, as_text(page.blocks), page.html(shelf))
+        return _Draft(page.subject, page.text(), page.html(shelf))
 
     def _page(self, shelf: Shelf, letter: Letter, now: datetime) -> _Page:
         book = shelf.book(letter.locale)
@@ -216,23 +223,23 @@ class Composer:
         }
         blocks = parse(book.render(frame, "body", about))
         subject = self._subject(book, frame, about, items[0], calendar)
-        return _Page(book.language, subject, blocks)
+        return _Page(book, subject, blocks)
 
     def _report(self, book: Book, letter: Letter, calendar: Calendar) -> _Page:
         about = letter_facts(letter, book.language, self._contact)
         about |= digest_facts(letter.items[0], calendar)
         blocks = parse(book.render("report.txt", "body", about))
         words = unmarked(book.render("report.txt", "subject", about))
-        subject = shorten(f"[{about['product']}] {words}", LONGEST_SUBJECT)
-        return _Page(book.language, subject, blocks)
+        subject = shorten(one_line(f"[{about['product']}] {words}"), LONGEST_SUBJECT)
+        return _Page(book, subject, blocks)
 
     def _trial(self, book: Book, letter: Letter) -> _Page:
         """The letter about nothing: it says that it is a test."""
         about = letter_facts(letter, book.language, self._contact)
         blocks = parse(book.render(TRIAL, "body", about))
         words = unmarked(book.render(TRIAL, "subject", about))
-        subject = shorten(f"[{about['product']}] {words}", LONGEST_SUBJECT)
-        return _Page(book.language, subject, blocks)
+        subject = shorten(one_line(f"[{about['product']}] {words}"), LONGEST_SUBJECT)
+        return _Page(book, subject, blocks)
 
     def _subject(
         self, book: Book, frame: str, about: Data, item: Item, calendar: Calendar

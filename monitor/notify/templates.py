@@ -77,9 +77,8 @@ class Book:
         Raises:
             TemplateFaultError: It cannot be read, or a section is broken.
         """
-        source, path = self._read(name) or ("", name)
-        for text in sections_of(source).values() or (source,):
-            compiled(self._sandbox, text, path)
+        for section in self._source(name)[0]:
+            self._template(name, section)
 
     def _template(self, name: str, section: str) -> Template:
         template = self._compiled.get((name, section))
