@@ -12,7 +12,13 @@ from monitor.core.incident import Reason
 from monitor.core.tokens import KINDS, Code
 from monitor.notify import proof
 from monitor.notify.compose import Composer
-from monitor.notify.samples import occurring, sample_item, sample_letters, sample_now
+from monitor.notify.samples import (
+    occurring,
+    sample_item,
+    sample_letters,
+    sample_now,
+    trial_letter,
+)
 from monitor.notify.templates import Shelf, built_in, is_language, languages
 
 SENDER = "Acme Publisher <tokens@acme.example>"
@@ -262,6 +268,18 @@ def test_our_words_of_the_same_language_go_instead(
             assert composed.fell_back.startswith(f"{tmp_path}/{locale}/{file}:")
             assert composed.raw == expected.raw
             assert f'<html lang="{locale}"' in composed.html
+
+
+@pytest.mark.parametrize("locale", OURS)
+def test_the_test_letter_is_in_every_language(locale: str) -> None:
+    composer = Composer(SENDER, "support@acme.example")
+    letter = composer.compose(trial_letter("ops@acme.example", locale), sample_now())
+    assert letter.fell_back is None
+    assert "`token-monitormailtest`" in "".join(letter.text.split())
+    assert "support@acme.example" in letter.text
+    assert f'<html lang="{locale}"' in letter.html
+    english = composer.compose(trial_letter("ops@acme.example"), sample_now())
+    assert (letter.subject == english.subject) == (locale == "en")
 
 
 # --- no more than that ------------------------------------------------------------

@@ -174,15 +174,15 @@ def test_an_impossible_mailbox_is_refused_at_start(sender: str, reply_to: str | 
 # --- languages ------------------------------------------------------------------
 
 
-def _german(folder: Path) -> None:
+def _german(folder: Path, tag: str = "de") -> None:
     words = (built_in() / "en" / "words.txt").read_text(encoding="utf-8")
     words = words.replace("today = today", "today = heute")
     words = words.replace('named = "{name}"', "named = „{name}“")
-    write(folder, "de/words.txt", words)
+    write(folder, f"{tag}/words.txt", words)
     frame = "[subject]\nx\n[body]\nHallo {{ reader }}\n\n{{ lead.summary }}"
-    write(folder, "de/attention.txt", frame)
+    write(folder, f"{tag}/attention.txt", frame)
     summary = "{{ matter.label }} endet {{ finding.deadline.full }}."
-    write(folder, "de/findings/expiring.txt", sections(summary=summary))
+    write(folder, f"{tag}/findings/expiring.txt", sections(summary=summary))
 
 
 @pytest.mark.parametrize("locale", ["de", "de-AT", "de_AT", "DE"])
@@ -196,12 +196,13 @@ def test_a_language_is_a_folder(tmp_path: Path, locale: str):
 
 
 def test_what_a_language_lacks_is_said_in_english(tmp_path: Path):
-    _german(tmp_path)
-    composed = compose(tmp_path, a_letter(Code.REVOKED, locale="de"))
+    _german(tmp_path, "sv")
+    composed = compose(tmp_path, a_letter(Code.REVOKED, locale="sv"))
+    assert "Hallo" in composed.text
     assert "was removed" in composed.text
 
 
-@pytest.mark.parametrize("locale", ["", "xx", "fr-CA", "../en", "en/..", "e" * 1000])
+@pytest.mark.parametrize("locale", ["", "xx", "sv-SE", "../en", "en/..", "e" * 1000])
 def test_a_language_we_lack_is_english(locale: str):
     composed = Composer(SENDER).compose(a_letter(locale=locale), sample_now())
     assert composed == Composer(SENDER).compose(a_letter(), sample_now())
