@@ -86,7 +86,7 @@ def test_every_letter_is_written_without_any_configuration(tmp_path: Path) -> No
         body = message.get_body(("plain",))
         assert body is not None
         assert body.get_content().replace("\r\n", "\n") == text.decode()
-        assert html.startswith(b"<!doctype html>")
+        assert html.lower().startswith(b"<!doctype html>")
     page = Page((folder / "index.html").read_text(encoding="utf-8"))
     forms = {row[form] for row in rows for form in ("txt", "html", "eml")}
     assert {f"letters-preview/{link}" for link in page.links} == forms

@@ -231,9 +231,8 @@ def test_every_kind_and_reason_of_a_code_is_written(tmp_path: Path, code: Code) 
 
 @pytest.mark.parametrize("word", ["mute_url", "not mute_url", "not reader"])
 def test_what_a_letter_may_have_or_lack_is_tried(tmp_path: Path, word: str) -> None:
-    name = "en/attention.txt"
     trap = f"{{% if {word} %}}{{{{ nobody }}}}{{% endif %}}\n"
-    write(tmp_path, name, ours(name).replace("[body]\n", f"[body]\n{trap}"))
+    write(tmp_path, EXPIRED, ours(EXPIRED).replace("[summary]\n", f"[summary]\n{trap}"))
     assert ["'nobody' is undefined" in fault for fault in faults(tmp_path)] == [True]
 
 
