@@ -47,8 +47,11 @@ class Desk:
             return await self._store.scope(link)
         scope, changed = await self._store.change(link, wish, self._clock())
         if scope is not None and changed:
-            event = "reminders.stopped" if wish is Wish.STOP else "reminders.resumed"
-            log.info(event, letter=scope.letter_id, incidents=changed)
+            facts = {"letter": scope.letter_id, "incidents": changed}
+            if wish is Wish.STOP:
+                log.info("reminders.stopped", **facts)
+            else:
+                log.info("reminders.resumed", **facts)
         return scope
 
 
