@@ -5,7 +5,7 @@ from typing import Final
 
 from monitor.core.delivery import Item, Letter, Role
 from monitor.core.incident import MOST_REMINDERS, Reason
-from monitor.core.tokens import Code
+from monitor.core.tokens import SYSTEM_USER, Code
 from monitor.core.verdict import Audience, Finding, Severity
 from monitor.notify.rendering import Words
 from monitor.notify.safe import clean, clean_facts, host_of, safe_url, shorten
@@ -48,7 +48,10 @@ def letter_facts(letter: Letter, language: str, contact: str | None) -> Data:
 def matter_facts(item: Item, calendar: Calendar, role: Role) -> Data:
     """What is true of one matter of the letter."""
     findings = told_findings(item, role)
-    url = safe_url(item.reauthorize_url)
+    # A login mends what owners can mend, and never a system user's token.
+    mendable = findings[0].meaning.audience is Audience.OWNER
+    goes_back = mendable and item.kind != SYSTEM_USER
+    url = safe_url(item.reauthorize_url) if goes_back else None
     token_id = clean(item.token_id or "", 60)
     opened = calendar.moment(item.opened_at)
     verified = item.verified_at

@@ -11,13 +11,15 @@ from email import message_from_bytes, policy
 from functools import cache
 from html import unescape
 from html.parser import HTMLParser
+from itertools import count
 from pathlib import Path
 
 from monitor.core.delivery import Letter, Role
 from monitor.core.incident import Reason
 from monitor.core.tokens import SYSTEM_USER
+from monitor.core.verdict import Audience
 from monitor.notify.compose import Composed
-from monitor.notify.facts import OPERATORS_PRODUCT
+from monitor.notify.facts import OPERATORS_PRODUCT, told_findings
 from monitor.notify.safe import clean
 from monitor.notify.templates import Shelf, built_in
 from monitor.notify.words import locale_chain
@@ -70,11 +72,16 @@ class _Page(HTMLParser):
         self.lang: str | None = None
         self.buttons = 0
         self._silent = False
+        self._steps: Iterator[int] | None = None
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self._silent = tag in {"style", "title"}
+        if tag in {"ol", "ul"}:
+            self._steps = count(1) if tag == "ol" else None
+        if tag == "li" and self._steps is not None:
+            self.words.append(f"{next(self._steps)}.")
         found = dict(attrs)
         if tag == "html":
             self.lang = found.get("lang")
@@ -96,7 +103,7 @@ def page(composed: Composed) -> _Page:
 
 def plain(text: str) -> str:
     """Words only: what both parts must say."""
-    text = re.sub(r"^(\d+\.|-|--) ?|^-{3,}$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(-|--) ?|^-{3,}$", "", text, flags=re.MULTILINE)
     return "".join(re.sub(r"[\s:-]", "", unescape(text)))
 
 
@@ -132,7 +139,9 @@ def subject_names_product_and_object(
 def one_primary_link(letter: Letter, composed: Composed) -> Iterator[str]:
     buttons, lead = page(composed).buttons, letter.items[0]
     asked = letter.role is not Role.OPERATOR and lead.reason is not Reason.RESOLVED
-    wanted = asked and lead.reauthorize_url and lead.kind != SYSTEM_USER
+    audience = told_findings(lead, letter.role)[0].meaning.audience
+    mendable = audience is Audience.OWNER and lead.kind != SYSTEM_USER
+    wanted = asked and mendable and lead.reauthorize_url
     if buttons != bool(wanted):
         yield f"{buttons} buttons"
 

@@ -1,5 +1,7 @@
 """Lines of a width, in scripts with and without spaces."""
 
+# ruff: noqa: RUF001 - full-width characters are what this is about
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
