@@ -35,7 +35,7 @@ _EMPTY = r'""|„“|“”|«\s*»|「」| ,| \.(?!\w)|\(\)|\uff08\uff09'
 """Quotes or brackets with nothing between them, and what stands before a stop."""
 _END = "(?<=[.?:\u061f])\\s+|(?<=[\u3002\uff1f])"
 """Where a sentence ends, in Arabic and in Japanese too."""
-_MAIL = re.compile(r"[\w.+…-]+@[\w.-]+\.\w+")
+_MAIL = re.compile(r"[\w.+…-]+@[\w.-]+\.\w+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def page(composed: Composed) -> _Page:
 def plain(text: str) -> str:
     """Words only: what both parts must say."""
     text = re.sub(r"^(-|--) ?|^-{3,}$", "", text, flags=re.MULTILINE)
-    return "".join(re.sub(r"[\s:-]", "", unescape(text)))
+    return "".join(re.sub("[\\s:\uff1a-]", "", unescape(text)))
 
 
 def subject_is_calm(letter: Letter, composed: Composed) -> Iterator[str]:
@@ -173,9 +173,9 @@ def dates_have_a_zone(letter: Letter, composed: Composed) -> Iterator[str]:
     """A year is followed by a time, a time by a zone; 2024 is history."""
     text = " ".join(_URL.sub("", composed.text).split())
     for date in re.findall(r"(?<![\d-])20(?!24)\d\d(?!-W)\D.{0,22}", text):
-        if not re.search(r"\d\d:\d\d(:\d\d)? (UTC|[A-Z]{2,5})\b", date):
+        if not re.search(r"\d\d:\d\d(:\d\d)? (UTC|[A-Z]{2,5})(?![A-Za-z])", date):
             yield f"no time or zone: {date}"
-    for time in re.findall(r"\b\d\d:\d\d\b.{0,8}", text):
+    for time in re.findall(r"(?<!\d)\d\d:\d\d(?!\d).{0,8}", text):
         if not re.match(r"\d\d:\d\d(:\d\d)? [A-Z]{2,5}", time):
             yield f"no zone: {time}"
 
