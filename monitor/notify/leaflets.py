@@ -86,7 +86,7 @@ def _written(
         "language": book.language,
         "direction": babel_locale(book.language).text_direction,
         "title": unmarked(book.render(_WORDS, "title", about)),
-        "blocks": as_data(parse(book.render(_WORDS, sheet.value, about))),
+        "blocks": as_data(parse(book.render(_WORDS, sheet.value, about)), str),
         "button": _button(book, sheet, about),
         "nonce": nonce,
     }
