@@ -1,0 +1,135 @@
+"""Three parsers that share no code read the same subject, reader and words."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+
+import pytest
+
+from monitor.core.tokens import Code
+from monitor.notify.compose import Composed
+from monitor.notify.samples import sample_item, sample_letter, sample_now
+from tests.letters.strings import FIVE_HUNDRED
+from tests.letters.tools import command, every_sample, perl, ran, written
+from tests.notify.rewrite import a_composer, composed_samples
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a parser makes of a letter."""
+
+    subject: str
+    to: tuple[str, ...]
+    bodies: str
+    """Both bodies, one after the other."""
+
+
+def by_python(paths: Sequence[Path]) -> list[Reading]:
+    """The standard library of Python, under its newer policy."""
+    messages = [message_from_bytes(path.read_bytes(), policy=default) for path in paths]
+    return [
+        Reading(
+            message["Subject"],
+            tuple(address.addr_spec for address in message["To"].addresses),
+            _lines("".join(part.get_content() for part in message.iter_parts())),
+        )
+        for message in messages
+    ]
+
+
+def by_perl(paths: Sequence[Path]) -> list[Reading]:
+    """Email::MIME, as it comes from CPAN."""
+    read = map(json.loads, perl("mime.pl", "Email::MIME", paths))
+    return [
+        Reading(each["subject"], tuple(each["to"]), _lines("".join(each["bodies"])))
+        for each in read
+    ]
+
+
+def by_c(paths: Sequence[Path]) -> list[Reading]:
+    """The mblaze tools, which are written in C and convert by iconv."""
+    mhdr, mshow, none = command("mhdr"), command("mshow"), str(paths[0].parent)
+    subjects = ran([mhdr, "-d", "-h", "subject", *paths], MBLAZE=none, LC_ALL="C.UTF-8")
+    readers = ran([mhdr, "-d", "-A", "-h", "to", *paths], MBLAZE=none)
+    each = 'for letter; do "$0" -O "$letter" 2 3; printf "\\0"; done'
+    bodies = ran(["sh", "-c", each, mshow, *paths], MBLAZE=none).split("\0")
+    return [
+        Reading(subject, (reader,), _lines(body))
+        for subject, reader, body in zip(
+            subjects.split("\n")[:-1],
+            readers.split("\n")[:-1],
+            bodies[:-1],
+            strict=True,
+        )
+    ]
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n")
+
+
+PARSERS = (by_python, by_perl, by_c)
+Parser = Callable[[Sequence[Path]], list[Reading]]
+
+
+def meant(composed: Composed) -> Reading:
+    """What a letter is meant to say."""
+    body = composed.text + composed.html
+    return Reading(composed.subject, composed.envelope_to[:1], body)
+
+
+def hostile() -> dict[str, Composed]:
+    """Letters in which everything a person can name is hostile."""
+    letters = {}
+    for number, text in enumerate(FIVE_HUNDRED):
+        item = replace(sample_item(Code.REVOKED), name=text, app_name=text)
+        letter = replace(sample_letter(item), name=text, product=text)
+        letters[f"hostile.{number}"] = a_composer().compose(letter, sample_now())
+    return letters
+
+
+@pytest.fixture(scope="module")
+def letters() -> dict[str, Composed]:
+    return every_sample() | hostile()
+
+
+@pytest.fixture(scope="module")
+def paths(
+    letters: dict[str, Composed], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    raws = {name: composed.raw for name, composed in letters.items()}
+    return written(raws, tmp_path_factory.mktemp("letters"))
+
+
+@pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.__name__)
+def test_a_parser_reads_what_is_meant(
+    parser: Parser, letters: dict[str, Composed], paths: dict[str, Path]
+):
+    """Each agrees with what is meant, and so with the other two."""
+    read = dict(zip(paths, parser(list(paths.values())), strict=True))
+    wrong = [name for name, seen in read.items() if seen != meant(letters[name])]
+    assert [(name, read[name], meant(letters[name])) for name in wrong[:2]] == []
+    assert len(read) >= 600
+
+
+@pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.__name__)
+def test_a_parser_sees_what_is_changed(parser: Parser, tmp_path: Path):
+    """The control: of each thing that is compared, another letter's is noticed."""
+    calm = composed_samples()["expiring.opened.page"]
+    changes = {
+        "subject": (b'"Bakery North" ', b'"Bakery South" '),
+        "to": (b"\nTo: jane@", b"\nTo: john@"),
+        "text": (b"Hello Jane", b"Hello John"),
+        "html": (b"<bdi>Jane", b"<bdi>John"),
+        "nested": (b"\nMIME-Version: 1.0", b"\nMIME-Version: 1.0\r\nSubject: two"),
+    }
+    raws = {
+        name: calm.raw.replace(old, new, 1) for name, (old, new) in changes.items()
+    }
+    assert calm.raw not in raws.values()
+    raws.pop("nested")
+    read = parser(list(written(raws, tmp_path).values()))
+    assert [seen == meant(calm) for seen in read] == [False] * len(raws)
