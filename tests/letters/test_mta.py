@@ -5,13 +5,12 @@ import re
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
 from monitor.core.attempt import Attempt, Outcome
 from monitor.notify.email import Mailer
-from tests.letters.tools import HERE, command, every_sample
+from tests.letters.tools import HERE, command, every_letter
 from tests.notify.rewrite import a_composer, composed_samples
 from tests.notify.test_email import a_server
 
@@ -54,15 +53,15 @@ async def send(mailer: Mailer, to: tuple[str, ...], raw: bytes) -> Attempt:
 
 
 async def test_every_letter_is_taken(mailer: Mailer):
-    samples = every_sample()
+    letters = every_letter()
     refused = {
         name: attempt
-        for name, composed in samples.items()
+        for name, composed in letters.items()
         if (attempt := await send(mailer, composed.envelope_to, composed.raw)).outcome
         is not Outcome.SENT
     }
     assert refused == {}
-    assert len(samples) >= 100
+    assert len(letters) >= 600
 
 
 @pytest.mark.parametrize(
@@ -78,7 +77,7 @@ async def test_every_letter_is_taken(mailer: Mailer):
 async def test_a_broken_header_is_refused(mailer: Mailer, header: bytes, broken: bytes):
     """The control: the judge reads addresses and names of headers."""
     letter = composed_samples()["expiring.opened.page"]
-    raw = letter.raw.replace(b"\n" + header, b"\n" + broken, 1)
+    raw = re.sub(rb"(?m)^" + header, broken, letter.raw, count=1)
     assert raw != letter.raw
     attempt = await send(mailer, letter.envelope_to, raw)
     assert (attempt.outcome, attempt.code) == (Outcome.REFUSED, 550)

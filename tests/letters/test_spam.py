@@ -50,7 +50,7 @@ def test_the_command_says_the_same(
     arguments = [command("spamassassin"), "-L", "-t", f"--prefspath={preferences}"]
     letter = as_received(composed_samples()[name])
     report = ran(arguments, letter.replace(b"\r\n", b"\n"), HOME=str(tmp_path))
-    score = re.search(r"^Content analysis details: +\((-?[\d.]+) points", report, re.M)
+    score = re.search(r"^Content analysis details: +\((-?[\d.]+) points", report, re.MULTILINE)
     assert score is not None
     assert float(score[1]) == pytest.approx(verdicts[name][0], abs=0.05)
 

@@ -5,24 +5,35 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from monitor.core.tokens import Code
 from monitor.notify.compose import Composed
-from tests.notify.rewrite import LANGUAGES, composed_samples
+from monitor.notify.samples import sample_item, sample_letter, sample_now
+from tests.letters.strings import FIVE_HUNDRED
+from tests.notify.rewrite import LANGUAGES, a_composer, composed_samples
 
 HERE = Path(__file__).parent
 
 
-def every_sample() -> dict[str, Composed]:
-    """The sample letters of every language we have words in, by language and name."""
-    return {
+@cache
+def every_letter() -> Mapping[str, Composed]:
+    """The samples of every language we have words in, and five hundred hostile ones."""
+    letters = {
         f"{language}.{name}": composed
         for language in LANGUAGES
         for name, composed in composed_samples(language).items()
     }
+    for number, text in enumerate(FIVE_HUNDRED):
+        item = replace(sample_item(Code.REVOKED), name=text, app_name=text)
+        letter = replace(sample_letter(item), name=text, product=text)
+        letters[f"hostile.{number}"] = a_composer().compose(letter, sample_now())
+    return letters
 
 
 def command(name: str) -> str:
@@ -36,7 +47,9 @@ def command(name: str) -> str:
 def perl(script: str, module: str, files: Iterable[Path]) -> list[str]:
     """The lines a script beside this file prints of the files, one process for all."""
     perl = command("perl")
-    if subprocess.run([perl, f"-M{module}", "-e1"], capture_output=True).returncode:
+    try:
+        ran([perl, f"-M{module}", "-e1"])
+    except AssertionError:
         _missing(module)
     return ran([perl, HERE / script, *files]).splitlines()
 
@@ -44,16 +57,16 @@ def perl(script: str, module: str, files: Iterable[Path]) -> list[str]:
 def ran(arguments: list[str | Path], given: bytes = b"", **environment: str) -> str:
     """What a command writes, which must end well and complain of nothing."""
     env = {**os.environ, **environment}
-    done = subprocess.run(arguments, input=given, capture_output=True, env=env)
+    done = subprocess.run(
+        arguments, input=given, capture_output=True, env=env, check=False
+    )
     assert (done.returncode, done.stderr.decode()) == (0, "")
     return done.stdout.decode()
 
 
 def written(letters: Mapping[str, bytes], folder: Path) -> dict[str, Path]:
     """The letters as files, by their names."""
-    paths = {
-        name: folder / f"{number}.eml" for number, name in enumerate(letters, 1)
-    }
+    paths = {name: folder / f"{number}.eml" for number, name in enumerate(letters, 1)}
     for name, raw in letters.items():
         paths[name].write_bytes(raw)
     return paths
