@@ -97,9 +97,7 @@ class Shape:
         for old, new in values.items():
             words, html_words = words.replace(old, new), html_words.replace(old, new)
             tags = tuple(_with(tag, old, new) for tag in tags)
-        return Shape(
-            " ".join(words.split()), " ".join(html_words.split()), tags
-        )
+        return Shape(" ".join(words.split()), " ".join(html_words.split()), tags)
 
 
 class _Page(HTMLParser):

@@ -11,7 +11,7 @@ from tests.letters.tools import as_received, command, perl, ran, written
 from tests.notify.rewrite import composed_samples
 
 HIGHEST = 0.5
-BY_COMMAND = ("expiring.opened.page", "revoked.opened.user", "report.full")
+BY_COMMAND = ("expiring.opened.page", "report.full")
 """Letters judged by the command too, which starts anew for each."""
 
 
@@ -50,7 +50,9 @@ def test_the_command_says_the_same(
     arguments = [command("spamassassin"), "-L", "-t", f"--prefspath={preferences}"]
     letter = as_received(composed_samples()[name])
     report = ran(arguments, letter.replace(b"\r\n", b"\n"), HOME=str(tmp_path))
-    score = re.search(r"^Content analysis details: +\((-?[\d.]+) points", report, re.MULTILINE)
+    score = re.search(
+        r"^Content analysis details: +\((-?[\d.]+) points", report, re.MULTILINE
+    )
     assert score is not None
     assert float(score[1]) == pytest.approx(verdicts[name][0], abs=0.05)
 
