@@ -85,6 +85,12 @@ class Mail(Section):
     group_wait: durations.Duration = timedelta(minutes=2)
     """Entries wait so long for others of the same person."""
     hours: Hours | None = None
+    locale: Annotated[
+        str, word("a locale", "[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}", "pt-BR")
+    ] = "en"
+    """Of readers for whom the inventory names none, and of the operator."""
+    timezone: times.Zone = ZoneInfo("UTC")
+    """The zone of the same readers."""
     templates: addresses.Folder | None = None
     """Files here win over ours."""
 

@@ -221,15 +221,13 @@ def _others() -> Iterator[tuple[str, Letter]]:
     outlived = Finding(Code.EXPIRING, _NOW - timedelta(hours=3))
     item = replace(sample_item(Code.EXPIRING), findings=(outlived,))
     yield "expiring.opened.outlived", sample_letter(item)
-    two = (*_scopes("pages_manage_posts", "read_insights"), sample_finding(Code.EXPIRING))
-    item = replace(sample_item(Code.SCOPES_MISSING), findings=two)
+    names = ("pages_manage_posts", "read_insights")
+    missing = Finding(Code.SCOPES_MISSING, None, names, sudden=True)
+    both = (missing, sample_finding(Code.EXPIRING))
+    item = replace(sample_item(Code.SCOPES_MISSING), findings=both)
     yield "scopes_missing.opened.two", sample_letter(item)
     muted = replace(sample_letter(sample_item(Code.REVOKED)), mute_url=_MUTE)
     yield "revoked.opened.web", muted
-
-
-def _scopes(*names: str) -> tuple[Finding, ...]:
-    return (Finding(Code.SCOPES_MISSING, None, names, sudden=True),)
 
 
 def _named(code: Code, reason: Reason, kind: str) -> tuple[str, Letter]:

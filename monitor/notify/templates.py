@@ -111,6 +111,7 @@ class Shelf:
     def __init__(self, *roots: Path) -> None:
         self._roots = roots
         self._books: dict[tuple[str, ...], Book] = {}
+        self._chains: dict[str, tuple[str, ...]] = {}
         self._layout: Template | None = None
 
     def book(self, locale: str) -> Book:
@@ -119,14 +120,22 @@ class Shelf:
         Raises:
             TemplateFaultError: Its vocabulary is broken.
         """
-        chain = tuple(
-            tag
-            for tag in locale_chain(locale)
-            if any((root / tag).is_dir() for root in self._roots)
-        )
+        chain = self._chains.get(locale)
+        if chain is None:
+            chain = self._chains[locale] = self._chain(locale)
         if chain not in self._books:
             self._books[chain] = Book(self._roots, chain)
         return self._books[chain]
+
+    def _chain(self, locale: str) -> tuple[str, ...]:
+        """The languages we have for the reader: his own, one near it, English."""
+        wanted = locale_chain(locale)
+        have = sorted({path.name for r in self._roots for path in r.glob("*/")})
+        chain = tuple(tag for tag in wanted if tag in have)
+        language = wanted[-2] if len(wanted) > 1 else ""
+        if chain == ("en",) and language:
+            chain = (*(t for t in have if t.startswith(f"{language}-")), "en")
+        return chain or ("en",)
 
     def dress(self, data: Mapping[str, object]) -> str:
         """The HTML page of a letter.
@@ -155,6 +164,9 @@ def built_in() -> Path:
 def _vocabulary(text: str, path: str, locale: Locale) -> Vocabulary:
     try:
         return Vocabulary.read(text, locale)
+    except configparser.ParsingError as error:
+        line = error.errors[0][0]
+        raise TemplateFaultError(f"{path}:{line}: expected key = phrase") from None
     except (configparser.Error, ValueError) as error:
         line = getattr(error, "lineno", None) or _line_of(text, str(error))
         what = " ".join(str(error).split())

@@ -37,16 +37,22 @@ def zone_named(name: str) -> tzinfo:
 def locale_chain(tag: str) -> tuple[str, ...]:
     """The languages to try for a reader, best first, English last.
 
-    >>> locale_chain("fr_CA")
+    >>> locale_chain("fr_ca")
     ('fr-CA', 'fr', 'en')
     """
     tag = tag.replace("_", "-")
     chain = []
     if re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}", tag):
         language, *rest = tag.split("-")
-        parts = [language.lower(), *rest]
+        parts = [language.lower(), *(_written(part) for part in rest)]
         chain = ["-".join(parts[:n]) for n in range(len(parts), 0, -1)]
     return (*chain, "en") if "en" not in chain else tuple(chain)
+
+
+def _written(subtag: str) -> str:
+    """A region as `BR`, a script as `Hant`: RFC 5646, section 2.1.1."""
+    by_length = {2: str.upper, 4: str.title}
+    return by_length.get(len(subtag), str.lower)(subtag)
 
 
 @lru_cache(maxsize=256)
