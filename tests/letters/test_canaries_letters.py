@@ -9,7 +9,6 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from email.header import decode_header, make_header
 from random import Random
 
@@ -104,7 +103,7 @@ def strangers(owner: int, text: str) -> set[str]:
     return set(ANY_OWNER.findall(text)) - {f"{owner:05}"}
 
 
-def expected(owner: int, letter: Letter) -> Iterator[str]:
+def expected(letter: Letter) -> Iterator[str]:
     """The canaries the letter must show."""
     yield letter.to
     yield from letter.cc
@@ -118,8 +117,8 @@ def expected(owner: int, letter: Letter) -> Iterator[str]:
         yield lead.name or lead.token_id or lead.app_name
 
 
-def lost(letter: Letter, owner: int, text: str) -> list[str]:
-    return [each for each in expected(owner, letter) if each not in text]
+def lost(letter: Letter, text: str) -> list[str]:
+    return [each for each in expected(letter) if each not in text]
 
 
 def test_of_ten_thousand_letters_none_shows_another_owners_data():
@@ -131,7 +130,7 @@ def test_of_ten_thousand_letters_none_shows_another_owners_data():
         composed = composer.compose(letter, sample_now())
         text = seen(composed.raw)
         assert strangers(owner, text) == set()
-        assert lost(letter, owner, text) == []
+        assert lost(letter, text) == []
         assert composed.envelope_to == (letter.to, *letter.cc)
         if owner % 50 == 0:
             again[owner] = letter, composed.raw
@@ -142,7 +141,7 @@ def test_of_ten_thousand_letters_none_shows_another_owners_data():
         assert fresh.compose(letter, sample_now()).raw == raw
 
 
-def _fields(letter: Letter, other: Letter) -> Iterable[tuple[str, Letter]]:
+def _swapped(letter: Letter, other: Letter) -> Iterable[tuple[str, Letter]]:
     item, stranger = letter.items[0], other.items[0]
     for name in ("name", "used_for", "incident", "token_id", "reauthorize_url"):
         swapped = replace(item, **{name: getattr(stranger, name)})
@@ -151,39 +150,38 @@ def _fields(letter: Letter, other: Letter) -> Iterable[tuple[str, Letter]]:
         yield f"letter's {name}", replace(letter, **{name: getattr(other, name)})
 
 
-@pytest.mark.parametrize("locale", ["en", "xx"])
+@pytest.mark.parametrize("locale", [*LANGUAGES, "xx"])
 def test_a_swapped_value_is_seen(locale: str):
     """The control: each value of a stranger is noticed, and what is missing is too."""
-
-    def one(owner: int) -> Letter:
-        random = Random(owner)
-        item = replace(sample_item(Code.REVOKED))
-        made = a_letter(owner, random)
-        lead = an_item(owner, 0, Role.OWNER, random)
-        item = replace(
-            item,
-            **{
-                name: getattr(lead, name)
-                for name in ("incident", "used_for", "reauthorize_url")
-            },
-            name=canary(owner, "na"),
-            token_id=canary(owner, "id"),
-        )
-        rest = {
-            "cc": (f"{canary(owner, 'cc')}@bakery.example",),
-            "references": (f"<{canary(owner, 'rf')}@acme.example>",),
-        }
-        return replace(made, role=Role.OWNER, items=(item,), locale=locale, **rest)
-
-    letter, other = one(1), one(2)
+    letter, other = (_full(owner, locale) for owner in (1, 2))
     calm = seen(a_composer().compose(letter, sample_now()).raw)
     assert strangers(1, calm) == set()
-    assert lost(letter, 1, calm) == []
-    for name, swapped in _fields(letter, other):
+    assert lost(letter, calm) == []
+    for name, swapped in _swapped(letter, other):
         text = seen(a_composer().compose(swapped, sample_now()).raw)
         assert strangers(1, text) == {"00002"}, name
-    for kept in expected(1, letter):
-        assert lost(letter, 1, calm.replace(kept, "")) != []
+    for kept in expected(letter):
+        assert lost(letter, calm.replace(kept, "")) != []
+
+
+def _full(owner: int, locale: str) -> Letter:
+    """A letter in which every value is shown."""
+    item = replace(
+        sample_item(Code.REVOKED),
+        incident=canary(owner, "in"),
+        token_id=canary(owner, "id"),
+        name=canary(owner, "na"),
+        used_for=canary(owner, "us"),
+        reauthorize_url=f"https://app.acme.example/{canary(owner, 'ur')}",
+    )
+    return replace(
+        a_letter(owner, Random(owner)),
+        role=Role.OWNER,
+        items=(item,),
+        locale=locale,
+        cc=(f"{canary(owner, 'cc')}@bakery.example",),
+        references=(f"<{canary(owner, 'rf')}@acme.example>",),
+    )
 
 
 def test_a_cut_canary_and_an_encoded_one_are_seen():
@@ -236,9 +234,8 @@ async def test_five_hundred_owners_get_their_own_letters_alone(house: Builder):
         id_: replace(app, reauthorize_url=link)
         for id_, app in home.charter.apps.items()
     }
-    home = house.wire(
-        home.graph, home.mailbox, replace(home.charter, apps=apps), home.plans.values()
-    )
+    charter = replace(home.charter, apps=apps)
+    home = house.wire(home.graph, home.mailbox, charter, tuple(plans))
     await home.check()
     home.clock.advance(3 * MINUTE)
     await home.deliver()

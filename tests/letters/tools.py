@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -54,7 +54,7 @@ def perl(script: str, module: str, files: Iterable[Path]) -> list[str]:
     return ran([perl, HERE / script, *files]).splitlines()
 
 
-def ran(arguments: list[str | Path], given: bytes = b"", **environment: str) -> str:
+def ran(arguments: Sequence[str | Path], given: bytes = b"", **environment: str) -> str:
     """What a command writes, which must end well and complain of nothing."""
     env = {**os.environ, **environment}
     done = subprocess.run(
