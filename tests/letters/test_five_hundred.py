@@ -88,7 +88,7 @@ class Shape:
     """All of a letter that no value may change."""
 
     words: str
-    """Of the text part, however the lines break."""
+    """Of the text part without its spaces: lines break anywhere in some languages."""
     html_words: str
     tags: tuple[object, ...]
     """Every tag with its attributes, and every comment."""
@@ -99,7 +99,7 @@ class Shape:
         for old, new in values.items():
             words, html_words = words.replace(old, new), html_words.replace(old, new)
             tags = tuple(_with(tag, old, new) for tag in tags)
-        return Shape(" ".join(words.split()), " ".join(html_words.split()), tags)
+        return Shape("".join(words.split()), "".join(html_words.split()), tags)
 
 
 class _Page(HTMLParser):
@@ -149,8 +149,8 @@ def shape(message: EmailMessage) -> Shape:
     text, html = (part.get_content() for part in message.iter_parts())
     page = _Page(html)
     words = re.sub(r"(?m)^-{3,}\r?$", "", text)  # under headings, as long as they are
-    html_words = " ".join("".join(page.words).split())
-    return Shape(" ".join(words.split()), html_words, tuple(page.tags))
+    html_words = "".join("".join(page.words).split())
+    return Shape("".join(words.split()), html_words, tuple(page.tags))
 
 
 def _with(tag: object, old: str, new: str) -> object:

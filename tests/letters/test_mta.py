@@ -31,7 +31,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     config.chmod(0o600)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         # Source: Exim 4.96 specification, section 5.2, "-bw<timespec>".
-        server = subprocess.Popen([exim, "-C", str(config), "-bw1h"], stdin=listener)
+        server = subprocess.Popen(
+            [exim, "-C", str(config), "-bw1h"], stdin=listener.fileno()
+        )
         try:
             yield listener.getsockname()[1]
         finally:
