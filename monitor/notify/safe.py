@@ -39,6 +39,9 @@ Source: Graph API, "Access Tokens", read 2026-11-23; the prefixes are observed.
 """
 
 
+_BREAKING: Final = re.compile(r"[\t-\r\x1c-\x20\x85\u2028\u2029]+")
+
+
 class _Cleaned(dict[int, str]):
     """What `str.translate` makes of each character, worked out once."""
 
@@ -85,6 +88,14 @@ def clean(text: str, longest: int = LONGEST_VALUE) -> str:
     if not line.isascii():
         line = _TOWER.sub(r"\1", line)
     return shorten(line, longest)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, with single spaces at which lines may break.
+
+    Spaces that do not break a line stay: French has them within its quotes.
+    """
+    return " ".join(filter(None, _BREAKING.split(text)))
 
 
 def shorten(line: str, longest: int) -> str:
