@@ -102,7 +102,7 @@ def test_a_parser_sees_what_is_changed(parser: Parser, tmp_path: Path):
         "subject": (b'"Bakery North" ', b'"Bakery South" '),
         "to": (b"\nTo: jane@", b"\nTo: john@"),
         "text": (b"Hello Jane", b"Hello John"),
-        "html": (b"<bdi>Jane", b"<bdi>John"),
+        "html": (b"</body>", b"x</body>"),
     }
     raws = {name: calm.raw.replace(old, new, 1) for name, (old, new) in changes.items()}
     assert calm.raw not in raws.values()

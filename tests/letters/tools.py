@@ -14,7 +14,12 @@ import pytest
 
 from monitor.core.tokens import Code
 from monitor.notify.compose import Composed
-from monitor.notify.samples import sample_item, sample_letter, sample_now
+from monitor.notify.samples import (
+    sample_item,
+    sample_letter,
+    sample_letters,
+    sample_now,
+)
 from tests.letters.strings import FIVE_HUNDRED
 from tests.notify.rewrite import LANGUAGES, a_composer, composed_samples
 
@@ -23,12 +28,12 @@ HERE = Path(__file__).parent
 
 @cache
 def every_letter() -> Mapping[str, Composed]:
-    """The samples of every language we have words in, and five hundred hostile ones."""
-    letters = {
-        f"{language}.{name}": composed
-        for language in LANGUAGES
-        for name, composed in composed_samples(language).items()
-    }
+    """Every English sample, many of every language, and five hundred hostile letters."""
+    letters = {f"en.{name}": each for name, each in composed_samples().items()}
+    for language in LANGUAGES:
+        for name, letter in list(sample_letters(language))[::4]:
+            composed = a_composer().compose(letter, sample_now())
+            letters[f"{language}.{name}"] = composed
     for number, text in enumerate(FIVE_HUNDRED):
         item = replace(sample_item(Code.REVOKED), name=text, app_name=text)
         letter = replace(sample_letter(item), name=text, product=text)
