@@ -6,6 +6,7 @@ The markup is as small as letters need::
     a paragraph, its lines joined until a blank one
     1. a step, numbered anew by the parser      - a point of a list
     > words of the button https://…             + words of a lesser link https://…
+    `what is to be typed`, within a line
     ---                        everything after it is the footer
 
 It is recognised at the start of a line and nowhere else, and a value printed by a
@@ -28,6 +29,8 @@ from monitor.notify.wrapping import width, wrap
 
 _UNMARKED: Final = {ord(OPEN): None, ord(CLOSE): None}
 _OPENED: Final = '<span dir="auto">'
+_CODE: Final = re.compile(f"`((?:[^`<]|{_OPENED}[^`<]*</span>)+)`")
+"""What is to be typed; a value inside is whole, or tags would cross."""
 
 
 class Kind(StrEnum):
@@ -181,4 +184,6 @@ def _inline(line: str) -> Markup:
     "<bdi> element" and "dir attribute", read 2026-11-29.
     """
     html = str(escape(line)).replace(OPEN, _OPENED).replace(CLOSE, "</span>")
-    return Markup(html)  # noqa: S704 - escaped in the line above
+    if "`" in html:
+        html = _CODE.sub(r'<code dir="ltr">\1</code>', html)
+    return Markup(html)  # noqa: S704 - escaped above

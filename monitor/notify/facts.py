@@ -123,26 +123,33 @@ def told_findings(item: Item, role: Role) -> tuple[Finding, ...]:
     )
 
 
-def label(item: Item, calendar: Calendar, longest: int = _LONGEST_NAME) -> str:
-    """What a sentence calls the matter: its quoted name, else what we know it by."""
+def label(item: Item, calendar: Calendar, longest: int = _LONGEST_NAME) -> Words:
+    """What a sentence calls the matter: its quoted name, else what we know it by.
+
+    The name alone is marked as a value: quotes belong to the sentence, and turn with
+    it where one reads from the right.
+    """
     say = calendar.words.say
     name = clean(item.name or "")
     if name:
-        return say("named", name=shorten(name, longest))
+        return Words(say("named", name=_marked(shorten(name, longest))))
     if item.token_id is not None:
-        return say("unnamed", id=shorten(clean(item.token_id, 60), longest))
+        known_by = shorten(clean(item.token_id, 60), longest)
+        return Words(say("unnamed", id=_marked(known_by)))
     kind, _, known_by = clean(item.subject, 80).partition(":")
     if kind in calendar.words.names:
-        return say(kind, id=shorten(known_by, longest))
-    return shorten(clean(item.app_name or item.app_id or item.subject), longest)
+        return Words(say(kind, id=_marked(shorten(known_by, longest))))
+    known_by = clean(item.app_name or item.app_id or item.subject)
+    return Words(_marked(shorten(known_by, longest)))
+
+
+def _marked(value: str) -> str:
+    return f"{OPEN}{value}{CLOSE}"
 
 
 def listed(labels: Sequence[str], calendar: Calendar) -> Words:
-    """Labels joined as the language joins them, each isolated from the others.
-
-    Or one Latin name would turn the whole of an Arabic list.
-    """
-    return Words(calendar.listed([f"{OPEN}{label}{CLOSE}" for label in labels]))
+    """Labels joined as the language joins them."""
+    return Words(calendar.listed(labels))
 
 
 def put_in_words(matter: Data, letter: Data, book: Book) -> Data:

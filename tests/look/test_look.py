@@ -47,22 +47,24 @@ def _long(name: str) -> Letter:
 
 
 def _letters() -> dict[str, str]:
-    """Each code's first letters in English, a dozen in every other language."""
+    """Each code in English, and every other language; the longest in both directions.
+
+    Words make no difference to the judges but by their length, and kinds of blocks do.
+    """
     pages: dict[str, str] = {}
+    seen: set[str] = set()
+    for name, composed in composed_samples("en").items():
+        code = name.partition(".")[0]
+        if name in CHOSEN or code not in seen or code in {"many", "report"}:
+            pages[f"en.{name}"] = composed.html
+        seen.add(code)
     for language in LANGUAGES:
-        codes: dict[str, int] = {}
-        for name, composed in composed_samples(language).items():
-            code = name.partition(".")[0]
-            codes[code] = codes.get(code, 0) + 1
-            first = codes[code] == 1 or code in {"many", "report"}
-            if name in CHOSEN or (language == "en" and first):
-                pages[f"{language}.{name}"] = composed.html
-    for why, name in LONG.items():
-        letter = _long(name)
-        for language in LANGUAGES:
-            composed = a_composer().compose(
-                replace(letter, locale=language), sample_now()
-            )
+        for name in CHOSEN[1::2]:
+            pages[f"{language}.{name}"] = composed_samples(language)[name].html
+    for language in {"en", "ar"} & set(LANGUAGES):
+        for why, name in LONG.items():
+            letter = replace(_long(name), locale=language)
+            composed = a_composer().compose(letter, sample_now())
             pages[f"{language}.long.{why}"] = composed.html
     return pages
 

@@ -104,7 +104,7 @@ def page(composed: Composed) -> _Page:
 def plain(text: str) -> str:
     """Words only: what both parts must say."""
     text = re.sub(r"^(-|--) ?|^-{3,}$", "", text, flags=re.MULTILINE)
-    return "".join(re.sub("[\\s:\uff1a-]", "", unescape(text)))
+    return "".join(re.sub("[\\s:`\uff1a-]", "", unescape(text)))
 
 
 def subject_is_calm(letter: Letter, composed: Composed) -> Iterator[str]:

@@ -14,7 +14,7 @@ import pytest
 from monitor.core.attempt import Outcome
 from monitor.core.delivery import Letter, Role
 from monitor.core.tokens import Code
-from monitor.notify.blocks import Kind, as_text, parse
+from monitor.notify.blocks import Kind, as_data, as_text, parse
 from monitor.notify.compose import Composed
 from monitor.notify.email import Mailer
 from monitor.notify.headers import UnwritableError
@@ -280,3 +280,24 @@ def test_a_malformed_message_id_is_a_value_for_the_courier():
     letter = replace(_owner(), message_id="<a@b>\r\nBcc: x@y.example")
     with pytest.raises(UnwritableError):
         COMPOSER.compose(letter, sample_now())
+
+
+@pytest.mark.parametrize(
+    ("line", "html"),
+    [
+        ("run `a b`.", 'run <code dir="ltr">a b</code>.'),
+        (
+            "`a \ue000x\ue001`",
+            '<code dir="ltr">a <span dir="auto">x</span></code>',
+        ),
+        ("\ue000a`b\ue001 and `c", '<span dir="auto">a`b</span> and `c'),
+        (
+            "\ue000`<b>`\ue001",
+            '<span dir="auto"><code dir="ltr">&lt;b&gt;</code></span>',
+        ),
+        ("a ` b", "a ` b"),
+    ],
+)
+def test_what_is_to_be_typed_never_crosses_a_value(line: str, html: str):
+    (block,) = as_data(parse(line), str)
+    assert block["lines"] == [html]
