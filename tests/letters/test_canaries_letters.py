@@ -2,7 +2,7 @@
 
 Every value of every owner carries a canary that nobody else's has. Ten thousand letters
 are written in a shuffled order by one composer, whose caches serve them all; then the
-whole house sends the letters of five hundred owners.
+whole house sends the letters of three hundred owners.
 """
 
 import asyncio

@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 
 @cache
 def every_letter() -> Mapping[str, Composed]:
-    """Every English sample, many of every language, and five hundred hostile letters."""
+    """Every English sample, a quarter of other languages', 500 hostile letters."""
     letters = {f"en.{name}": each for name, each in composed_samples().items()}
     for language in LANGUAGES:
         for name, letter in list(sample_letters(language))[::4]:
