@@ -92,10 +92,13 @@ class Book:
     def _number(self, n: int) -> str:
         return whole_number(n, babel_locale(self.language))
 
-    def _counted(self, number: object, key: str) -> Words:
-        """The filter `counted`: `{{ others | counted("more") }}`."""
+    def _counted(self, number: object, key: str) -> object:
+        """The filter `counted`: `{{ others | counted("more") }}`.
+
+        What is no number is printed as it is: no letter is lost for it.
+        """
         if not isinstance(number, (int, str)) or not str(number).isdecimal():
-            raise TemplateError(f"counted({key!r}) needs a number")
+            return number
         try:
             return Words(self.words.count(key, int(number)))
         except KeyError:
