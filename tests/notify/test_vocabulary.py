@@ -1,5 +1,6 @@
 """Small words: phrases that count, and what is refused of a `words.txt`."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -171,4 +172,21 @@ def test_what_is_over_is_said_for_its_cause():
 def test_several_causes_that_are_over_are_said_in_common():
     assert _subject(Code.SCOPES_MISSING, Code.EXPIRING).endswith(
         '"Bakery North" is reconnected'
+    )
+
+
+def test_broken_words_of_ours_are_said_in_english(tmp_path: Path):
+    """A language whose words fault in a case nobody foresaw costs no letter."""
+    shutil.copytree(built_in(), tmp_path, dirs_exist_ok=True)
+    (tmp_path / "de" / "parts" / "stops.txt").write_text("{{ nobody }}")
+    composer = Composer(SENDER)
+    composer._own = composer._shelf = Shelf(tmp_path)
+    letter = replace(sample_letter(sample_item(Code.REVOKED)), locale="de")
+    composed = composer.compose(letter, sample_now())
+    assert (
+        composed.subject
+        == '[Acme Publisher] Facebook access for "Bakery North" was removed'
+    )
+    assert (
+        composed.fell_back == f"{tmp_path}/de/parts/stops.txt:1: 'nobody' is undefined"
     )
