@@ -1,6 +1,6 @@
 """Compose: a letter as facts becomes the bytes that leave, and nothing loses it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -135,19 +135,29 @@ class Composer:
         """
         to = headers.address(letter.to)
         copies = _writable(letter.cc, to)
-        fell_back = None
-        try:
-            draft = self._draft(self._shelf, letter, now)
-        except TemplateFaultError as fault:
-            if self._shelf is self._own:
-                raise
-            fell_back = str(fault)
-            draft = self._draft(self._own, letter, now)
+        draft, fell_back = self._written(letter, now)
         lines = self._headers(letter, draft.subject, (to, *copies), now)
         raw = headers.serialise(lines, draft.text, draft.html)
         return Composed(
             draft.subject, draft.text, draft.html, raw, (to, *copies), fell_back
         )
+
+    def _written(self, letter: Letter, now: datetime) -> tuple[_Draft, str | None]:
+        """The words, and the first fault that kept better ones from being used.
+
+        The operator's words come before ours, and the reader's language before English.
+        """
+        faults: list[str] = []
+        tries = [(self._shelf, letter), (self._own, letter)]
+        tries.append((self._own, replace(letter, locale="en")))
+        for shelf, spoken in tries:
+            try:
+                draft = self._draft(shelf, spoken, now)
+            except TemplateFaultError as fault:
+                faults.append(str(fault))
+                continue
+            return draft, faults[0] if faults else None
+        raise TemplateFaultError(faults[0])
 
     def check(self) -> list[str]:
         """Render every code for every kind and reason in every language.
@@ -183,6 +193,7 @@ class Composer:
             ("References", headers.message_ids("References", letter.references)),
             ("Auto-Submitted", "auto-generated"),  # RFC 3834, section 5
             ("List-Id", self._list_id),  # RFC 2919
+            *headers.unsubscribe(letter.mute_url),
             (incident, headers.fold(incident, incidents)),
             (reason, headers.fold(reason, reasons)),
         ]

@@ -23,6 +23,10 @@ _EVERY_BLOCK: Final = ("expiring.", "many.", "report.")
 """Letters that together have every kind of block a layout dresses."""
 
 
+_ELSEWHERE: Final = ("findings/", "pages/")
+"""Files that stand in the letters of one code, or in none."""
+
+
 class Write(Protocol):
     """Writes a letter with the words of a shelf."""
 
@@ -104,7 +108,7 @@ def _changed(folder: Folder, tag: str) -> set[str]:
 def _showing(changed: set[str], tag: str) -> Iterator[Letter]:
     """The letters that may show something of these files."""
     codes = {found[1] for name in changed if (found := _FINDING.fullmatch(name))}
-    everywhere = len(codes) < len(changed)
+    everywhere = any(not name.startswith(_ELSEWHERE) for name in changed)
     for letter in sample_probes():
         told = (told_findings(item, letter.role) for item in letter.items)
         if everywhere or any(f.code in codes for each in told for f in each):

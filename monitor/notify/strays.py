@@ -74,7 +74,7 @@ class Folder:
             yield from _idle_phrases(path, texts, way[0])
         elif name in _ours():
             yield from _idle_sections(path, texts[path], _ours()[name])
-        elif way != (LAYOUT,) and name not in _included(texts):
+        elif way[0] not in _beside() and name not in _included(texts):
             yield _fault(path, 1, "no letter uses this file" + _meant(way))
 
 
@@ -104,8 +104,14 @@ def _walk(folder: Path, way: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
 def _meant(way: tuple[str, ...]) -> str:
     """The end of the message: which of our files was most likely meant."""
     tag = way[0] if len(way) > 1 else "en"
-    known = [LAYOUT, *(f"{tag}/{name}" for name in sorted(_ours()))]
+    known = [*_beside(), *(f"{tag}/{name}" for name in sorted(_ours()))]
     return did_you_mean("/".join(way), known)
+
+
+@cache
+def _beside() -> tuple[str, ...]:
+    """Our own files beside the languages: looks, and no words."""
+    return tuple(sorted(p.name for p in built_in().iterdir() if p.is_file()))
 
 
 @cache

@@ -28,6 +28,8 @@ _TAG: Final = re.compile(
 )
 """A language tag in the case in which `locale_chain` looks for it: RFC 5646, 2.1.1."""
 _LARGEST_FILE: Final = 256 * 1024
+_MOST_LOCALES: Final = 1000
+"""Visitors of our pages name languages as they like; not all are remembered."""
 SECTION: Final = re.compile(r"\[([a-z_]+)\]\s*")
 """The line that heads a section."""
 Note: TypeAlias = Callable[[TemplateFaultError], None]
@@ -116,10 +118,13 @@ class Book:
     def _number(self, n: int) -> str:
         return whole_number(n, babel_locale(self.language))
 
-    def _counted(self, number: object, key: str) -> Words:
-        """The filter `counted`: `{{ others | counted("more") }}`."""
+    def _counted(self, number: object, key: str) -> object:
+        """The filter `counted`: `{{ others | counted("more") }}`.
+
+        What is no number is printed as it is: no letter is lost for it.
+        """
         if not isinstance(number, (int, str)) or not str(number).isdecimal():
-            raise TemplateError(f"counted({key!r}) needs a number")
+            return number
         try:
             return Words(self.words.count(key, int(number)))
         except KeyError:
@@ -140,6 +145,7 @@ class Shelf:
         self._books: dict[tuple[str, ...], Book] = {}
         self._chains: dict[str, tuple[str, ...]] = {}
         self._layout: Template | None = None
+        self._pages: dict[str, Template] = {}
 
     def book(self, locale: str) -> Book:
         """The words for a reader of that language, or of the nearest one we have.
@@ -149,6 +155,8 @@ class Shelf:
         """
         chain = self._chains.get(locale)
         if chain is None:
+            if len(self._chains) >= _MOST_LOCALES:
+                self._chains.clear()
             chain = self._chains[locale] = self._chain(locale)
         if chain not in self._books:
             self._books[chain] = Book(self._roots, chain, self._note)
@@ -178,6 +186,20 @@ class Shelf:
             sandbox = a_sandbox(lambda _: None, html=True)
             self._layout = compiled(sandbox, inlined(*found), found[1])
         return run(self._layout, data).strip() + "\n"
+
+    def page(self, name: str, data: Mapping[str, object]) -> str:
+        """A page of the web, by the template of that name beside the layout.
+
+        Raises:
+            TemplateFaultError: The template is missing, broken or writes too much.
+        """
+        if name not in self._pages:
+            found = next(filter(None, (text_of(r / name) for r in self._roots)), None)
+            if found is None:
+                raise TemplateFaultError(f"{name}:1: no such template")
+            sandbox = a_sandbox(lambda _: None, html=True)
+            self._pages[name] = compiled(sandbox, *found)
+        return run(self._pages[name], data).strip() + "\n"
 
 
 def built_in() -> Path:

@@ -12,6 +12,7 @@ from monitor.core.incident import Reason
 from monitor.core.tokens import KINDS, Code
 from monitor.notify import proof
 from monitor.notify.compose import Composer
+from monitor.notify.leaflets import Leaflets
 from monitor.notify.samples import (
     occurring,
     sample_item,
@@ -318,6 +319,21 @@ def test_a_layout_dresses_the_letters_of_every_language(tmp_path: Path) -> None:
     assert {letter.locale for letter, dress in dressed if dress} == set(OURS)
     english = [letter for letter, _ in dressed if letter.locale == "en"]
     assert len(english) == len(list(sample_letters()))
+
+
+def test_pages_stand_in_no_letter_and_are_proved_in_their_language(
+    tmp_path: Path,
+) -> None:
+    for locale in OURS:
+        name = f"{locale}/pages/mute.txt"
+        write(tmp_path, name, ours(name))
+    assert written(tmp_path) == []
+    assert Leaflets(tmp_path).check() == []
+    write(tmp_path, "de/pages/mute.txt", ours("de/pages/mute.txt") + "{{ nobody }}")
+    (fault,) = Leaflets(tmp_path).check()
+    assert fault.startswith(f"{tmp_path}/de/pages/mute.txt:")
+    write(tmp_path, "de/pages/mutes.txt", "")
+    assert "did you mean 'de/pages/mute.txt'?" in faults(tmp_path)[0]
 
 
 def test_words_equal_to_ours_make_no_work(tmp_path: Path) -> None:
