@@ -33,7 +33,7 @@ from monitor.store.signs import Vitals
 from monitor.store.transactions import POSTGRESQL, Database, take_turns
 from monitor.store.unreachable import Unreachable
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The revision of the schema this code speaks; the newest file in migrations/."""
 
 
