@@ -1,7 +1,7 @@
 """How quick the product is, beside the speed of light and beside loops that only ask.
 
     python benchmarks/run.py [speed] [latency] [sizes] [memory] [replicas] [copy]
-        [--postgres postgresql://user@host/name] [--tokens 20000] [--rounds 5] ...
+        [letters] [--postgres postgresql://user@host/name] [--tokens 20000] [--rounds 5] ...
 
 Nothing named: all of them; `replicas` and `copy` need PostgreSQL. Ratios of one run
 are what counts; tokens per second belong to the machine. See docs/performance.md.
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--late-workers", type=int, default=64)
     parser.add_argument("--sizes", type=_numbers, default=(2_000, 20_000, 200_000))
     parser.add_argument("--replicas", type=_numbers, default=(1, 2, 3))
+    parser.add_argument("--letters", type=int, default=2_000)
     parser.add_argument("--postgres", default="", help="whose user may make databases")
     options = parser.parse_args()
     seconds(options.latency)
@@ -48,6 +49,7 @@ def main() -> None:
         options.sizes,
         options.replicas,
         options.postgres,
+        options.letters,
     )
     began = time.perf_counter()
     for name in chosen:

@@ -1,6 +1,8 @@
 """What is compared with what, in one run each, and the tables of it."""
 
 import importlib.util
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ class Plan:
     sizes: tuple[int, ...]
     replicas: tuple[int, ...]
     postgres: str
+    letters: int
 
 
 Costs = dict[str, list[Cost]]
@@ -148,6 +151,14 @@ def copy(plan: Plan) -> None:
     _table(costs, "hand")
 
 
+def letters(plan: Plan) -> None:
+    """Letters composed, and handed over; in a process that keeps to its core."""
+    command = [sys.executable, str(Path(__file__).with_name("letters.py"))]
+    sizes = ["--letters", str(plan.letters), "--rounds", str(plan.rounds)]
+    sys.stdout.flush()
+    subprocess.run([*command, *sizes], check=True)
+
+
 SUITES: dict[str, Callable[[Plan], None]] = {
     "speed": speed,
     "latency": latency,
@@ -155,6 +166,7 @@ SUITES: dict[str, Callable[[Plan], None]] = {
     "memory": memory,
     "replicas": replicas,
     "copy": copy,
+    "letters": letters,
 }
 
 

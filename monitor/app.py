@@ -124,6 +124,8 @@ def charter_of(settings: Settings) -> Charter:
         bounce_address=settings.mail.bounce_address,
         group_wait=settings.mail.group_wait,
         hours=None if hours is None else Hours(hours.days, hours.start, hours.end),
+        locale=settings.mail.locale,
+        timezone=settings.mail.timezone.key,
         brake=brake,
         lease=settings.schedule.lease,
         tick=settings.schedule.tick,

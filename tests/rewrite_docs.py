@@ -11,10 +11,10 @@ import click
 from monitor.cli import main as door
 from monitor.probe.meanings import meanings_table
 from monitor.web.metrics import CATALOGUE
+from tests.notify.rewrite import composed_samples
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-LETTER = ROOT / "tests" / "notify" / "mails" / "en" / "expiring.opened.page.txt"
 
 _BEGIN, _END = "<!-- generated: make docs -->", "<!-- end of generated -->"
 _WIDTH = 88
@@ -97,8 +97,9 @@ def metrics() -> str:
 
 
 def letter() -> str:
-    """A letter as its owner gets it; a kept sample, so it is always the real one."""
-    text = LETTER.read_text(encoding="utf-8").replace("\n--\n", "\n-- \n")
+    """A letter as its owner gets it; a sample, so it is always the real one."""
+    composed = composed_samples()["expiring.opened.page"]
+    text = f"Subject: {composed.subject}\n\n{composed.text}"
     return f"```text\n{text.strip()}\n```"
 
 

@@ -87,6 +87,12 @@ class Mail(Section):
     hours: Hours | None = None
     letters_per_day: Annotated[int, whole(1, 1_000)] | None = 5
     """To one owner's address in any 24 hours; `None`: as many as there are."""
+    locale: Annotated[
+        str, word("a locale", "[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}", "pt-BR")
+    ] = "en"
+    """Of readers for whom the inventory names none, and of the operator."""
+    timezone: times.Zone = ZoneInfo("UTC")
+    """The zone of the same readers."""
     templates: addresses.Folder | None = None
     """Files here win over ours."""
 

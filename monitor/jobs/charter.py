@@ -45,6 +45,10 @@ class Charter:
     """Where letters come back to; `None`: to the From address, unsigned."""
     group_wait: timedelta = timedelta(minutes=2)
     hours: Hours | None = None
+    locale: str = "en"
+    """The language of readers for whom the inventory names none."""
+    timezone: str = "UTC"
+    """The zone of the same readers."""
     brake: Brake = field(default_factory=Brake)
     lease: timedelta = timedelta(minutes=5)
     tick: timedelta = timedelta(seconds=10)

@@ -11,7 +11,7 @@ import structlog
 
 from monitor.core.attempt import Attempt, Outcome, Phase
 from monitor.core.bounces import envelope_sender
-from monitor.core.delivery import Item, Passage, Pending, Role, gate
+from monitor.core.delivery import Item, Letter, Passage, Pending, Role, gate
 from monitor.core.incident import Reason
 from monitor.core.observation import classify
 from monitor.errors import UnavailableError
@@ -196,7 +196,7 @@ class Courier:
             app_paused=self._app_rests(waiter, now),
             trust_for=rule.trust_for,
             silenced_until=waiter.silenced_until,
-            timezone=waiter.timezone or "UTC",
+            timezone=waiter.timezone or self._charter.timezone,
             news_at=waiter.news_at,
             held_until=waiter.held_until,
             let_go_at=waiter.let_go_at,
@@ -358,7 +358,7 @@ class Courier:
     ) -> Attempt | None:
         """One try; `None` if the gate closed just before `MAIL FROM`."""
         try:
-            composed = self._composer.compose(letter_of(sealed), self._clock())
+            composed = self._composer.compose(self._letter(sealed), self._clock())
         except UnwritableError as error:
             return Attempt(Outcome.REFUSED, Phase.RCPT, None, str(error))
         except Exception:  # a bug in words must not stop the other letters
@@ -382,6 +382,9 @@ class Courier:
                 self._clock() < ours_until and not self._mistimed(sealed)
             ),
         )
+
+    def _letter(self, sealed: Sealed) -> Letter:
+        return letter_of(sealed, self._charter.locale, self._charter.timezone)
 
     async def _envelope_from(self, sealed: Sealed) -> str:
         """Where this letter comes back to."""

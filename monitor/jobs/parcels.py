@@ -7,8 +7,14 @@ from monitor.core.incident import Reason
 from monitor.store.waiters import Sealed, copies
 
 
-def letter_of(sealed: Sealed) -> Letter:
-    """Everything its reader is told, worst first, good news last."""
+def letter_of(sealed: Sealed, locale: str = "en", timezone: str = "UTC") -> Letter:
+    """Everything its reader is told, worst first, good news last.
+
+    Args:
+        sealed: The letter as it is stored.
+        locale: The language of a reader for whom none is known.
+        timezone: The zone of the same reader.
+    """
     first = sealed.waiters[0]
     items = sorted(
         (waiter.item for waiter in sealed.waiters),
@@ -28,8 +34,8 @@ def letter_of(sealed: Sealed) -> Letter:
         items=tuple(items),
         name=first.name,
         cc=copies(sealed.waiters),
-        locale=first.locale or "en",
-        timezone=first.timezone or "UTC",
+        locale=first.locale or locale,
+        timezone=first.timezone or timezone,
         references=sealed.references,
     )
 

@@ -16,7 +16,6 @@ template never stands there: the marks `OPEN` and `CLOSE` are around it.
 """
 
 import re
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,8 +24,8 @@ from typing import Final
 from markupsafe import Markup, escape
 
 from monitor.notify.safe import CLOSE, OPEN, host_of, safe_url
+from monitor.notify.wrapping import width, wrap
 
-WIDTH: Final = 76
 _UNMARKED: Final = {ord(OPEN): None, ord(CLOSE): None}
 
 
@@ -124,36 +123,25 @@ def _text_lines(block: Block) -> Iterable[str]:
     lines = [unmarked(line) for line in block.lines]
     match block.kind:
         case Kind.HEADING:
-            title = _wrap(lines[0])
-            return [*title, "-" * max(map(len, title))]
+            title = wrap(lines[0])
+            return [*title, "-" * max(map(width, title))]
         case Kind.STEPS:
             return _hanging((f"{n}. " for n in range(1, len(lines) + 1)), lines)
         case Kind.POINTS:
             return _hanging(("- " for _ in lines), lines)
         case Kind.BUTTON | Kind.LINK:
-            return [*_wrap(f"{lines[0]}:"), f"  {block.url}"]
+            return [*wrap(f"{lines[0]}:"), f"  {block.url}"]
         case Kind.FOOTER:
             return ["-- "]  # RFC 3676, section 4.3
         case Kind.SUBHEADING | Kind.PARAGRAPH:
-            return _wrap(lines[0])
-
-
-def _wrap(line: str, first: str = "", rest: str = "") -> list[str]:
-    return textwrap.wrap(
-        line,
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [first]
+            return wrap(lines[0])
 
 
 def _hanging(heads: Iterable[str], lines: Sequence[str]) -> list[str]:
     return [
         wrapped
         for head, line in zip(heads, lines, strict=False)
-        for wrapped in _wrap(line, head, " " * len(head))
+        for wrapped in wrap(line, head, " " * len(head))
     ]
 
 

@@ -13,6 +13,7 @@ from monitor.notify import headers
 from monitor.notify.blocks import as_data, as_text, parse, unmarked
 from monitor.notify.digest import digest_facts
 from monitor.notify.facts import (
+    RESOLVED,
     Data,
     grouped,
     label,
@@ -210,11 +211,14 @@ class Composer:
             if not isinstance(lead, dict):
                 raise TypeError("the leading matter is a mapping")
             shown = {**lead, "label": label(item, calendar, longest)}
-            name, section = frame, "subject"
+            resolved = item.reason is Reason.RESOLVED
+            name, section = f"findings/{lead['finding']['code']}.txt", "subject"
             if about["others"]:
-                section = "subject_many"
-            elif frame != "resolved.txt" and item.reason is not Reason.RESOLVED:
-                name = f"findings/{lead['finding']['code']}.txt"
+                name, section = frame, "subject_many"
+            elif resolved and len(lead["findings"]) > 1:
+                name = frame
+            elif resolved:
+                section = RESOLVED
             data = {**about, "lead": shown, "matter": shown, "finding": lead["finding"]}
             return f"[{about['product']}] {unmarked(book.render(name, section, data))}"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from monitor.core.delivery import Item, Letter, Role
-from monitor.core.incident import MOST_REMINDERS
+from monitor.core.incident import MOST_REMINDERS, Reason
 from monitor.core.tokens import Code
 from monitor.core.verdict import Audience, Finding, Severity
 from monitor.notify.rendering import Words
@@ -18,8 +18,11 @@ OPERATORS_PRODUCT: Final = "token-monitor"
 _LONGEST_PRODUCT: Final = 60
 _LONGEST_NAME: Final = 120
 _MOST_DETAILS: Final = 20
-PARTS: Final = ("summary", "happened", "consequence", "steps")
-"""The sections of a finding beside its subject, each rendered for each matter."""
+HAPPENED: Final = "happened"
+PARTS: Final = ("summary", "consequence", "steps")
+"""The sections of a finding beside its subject and what happened."""
+RESOLVED: Final = "resolved"
+"""The section that says that a finding is over; a clause, the frame ends it."""
 
 
 def letter_facts(letter: Letter, language: str, contact: str | None) -> Data:
@@ -127,21 +130,26 @@ def put_in_words(matter: Data, letter: Data, book: Book) -> Data:
     """The matter with the sections of its findings rendered.
 
     The first finding is the one to act on: it gives summary, consequence and steps.
-    What happened is told of every finding.
+    What happened is told of every finding. Of what is over only that is said.
     """
     findings = matter["findings"]
     if not isinstance(findings, list):
         raise TypeError("the findings of a matter are a list")
-    happened: list[str] = []
-    rendered: Data = {}
-    for finding in reversed(findings):
+    first = findings[0]
+    matter = {**matter, "finding": first}
+
+    def rendered(part: str, finding: Data = first) -> Words:
         seen = {**letter, "matter": matter, "finding": finding}
-        name = f"findings/{finding['code']}.txt"
-        for part in PARTS:
-            rendered[part] = book.render(name, part, seen)
-        happened.insert(0, str(rendered["happened"]))
-    rendered["happened"] = Words("\n\n".join(happened))
-    return {**matter, **rendered, "finding": findings[0]}
+        return book.render(f"findings/{finding['code']}.txt", part, seen)
+
+    if matter["reason"] == Reason.RESOLVED:
+        return {**matter, RESOLVED: rendered(RESOLVED)}
+    happened = [str(rendered(HAPPENED, finding)) for finding in findings]
+    return {
+        **matter,
+        **{part: rendered(part) for part in PARTS},
+        HAPPENED: Words("\n\n".join(happened)),
+    }
 
 
 def grouped(matters: Sequence[Data], part: str, calendar: Calendar) -> list[Data]:
@@ -151,7 +159,7 @@ def grouped(matters: Sequence[Data], part: str, calendar: Calendar) -> list[Data
     """
     groups: dict[str, list[str]] = {}
     for matter in matters:
-        words, name = matter[part], matter["label"]
+        words, name = matter.get(part, ""), matter["label"]
         groups.setdefault(str(words), []).append(str(name))
     return [
         {"words": Words(words), "labels": calendar.listed(labels)}

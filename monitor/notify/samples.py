@@ -9,11 +9,12 @@ from typing import Final
 from monitor.core.delivery import Item, Letter, Role
 from monitor.core.incident import Reason
 from monitor.core.tokens import KINDS, PAGE, SYSTEM_USER, USER, Code
-from monitor.core.verdict import MEANINGS, Audience, Finding
+from monitor.core.verdict import MEANINGS, Audience, Finding, Severity
 from monitor.notify.sample_reports import full_report, quiet_report
 
 _NOW: Final = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 _LINK: Final = "https://app.acme.example/connect/facebook?token="
+_MUTE: Final = "https://monitor.acme.example/mute/9c41-q7Zk3v"
 _NAMES: Final = {USER: "Jane's ad account", PAGE: "Bakery North", SYSTEM_USER: "Shop"}
 _USES: Final = {
     USER: "the weekly advertising report",
@@ -151,43 +152,63 @@ def sample_letter(*items: Item, role: Role = Role.OWNER) -> Letter:
 
 def role_for(code: Code, reason: Reason) -> Role:
     """Who would get the letter."""
-    if reason is Reason.ESCALATED:
+    if reason is Reason.ESCALATED and code not in _ABOUT:
         return Role.ESCALATION
     owner = MEANINGS[code].audience is Audience.OWNER
     return Role.OWNER if owner else Role.OPERATOR
 
 
-def sample_letters() -> Iterator[tuple[str, Letter]]:
+def occurring(code: Code) -> tuple[Reason, ...]:
+    """For what reasons letters about the code are written, `opened` first.
+
+    Reminders and escalation run while something is critical; only a date that lies
+    ahead draws closer; a matter with a single code cannot worsen.
+    """
+    meaning = MEANINGS[code]
+    critical = meaning.severity is Severity.CRITICAL
+    return tuple(
+        reason
+        for reason, occurs in (
+            (Reason.OPENED, True),
+            (Reason.WORSENED, code not in _ABOUT),
+            (Reason.CLOSER, code in {Code.EXPIRING, Code.DATA_ACCESS_EXPIRING}),
+            (Reason.REMINDER, critical),
+            (Reason.ESCALATED, critical),
+            (Reason.RESOLVED, True),
+        )
+        if occurs
+    )
+
+
+def sample_letters(locale: str = "en") -> Iterator[tuple[str, Letter]]:
     """The letters people review, each with its name `<code>.<reason>.<kind>`."""
+    for name, letter in (*_of_each_code(), *_many(), *_others()):
+        yield name, replace(letter, locale=locale)
+
+
+def _of_each_code() -> Iterator[tuple[str, Letter]]:
     for code in Code:
         owner = MEANINGS[code].audience is Audience.OWNER
-        for kind in KINDS if owner else (PAGE,):
+        for kind in (PAGE, USER, SYSTEM_USER) if owner else (PAGE,):
             yield _named(code, Reason.OPENED, kind)
-        yield _named(code, Reason.RESOLVED, PAGE)
-    yield _named(Code.EXPIRING, Reason.CLOSER, PAGE)
-    yield _named(Code.DATA_ACCESS_EXPIRING, Reason.CLOSER, USER)
-    yield _named(Code.EXPIRED, Reason.WORSENED, PAGE)
-    for code in (Code.PASSWORD_CHANGED, Code.SCOPES_MISSING, Code.MALFORMED):
-        yield _named(code, Reason.REMINDER, PAGE)
-    for code in (Code.PASSWORD_CHANGED, Code.EXPIRED):
-        yield _named(code, Reason.ESCALATED, PAGE)
+        for reason in occurring(code)[1:]:
+            yield _named(code, reason, PAGE)
+
+
+def _many() -> Iterator[tuple[str, Letter]]:
     yield "many.opened.page", sample_letter(*_bakeries(5))
     yield "many.opened.capped", sample_letter(*_bakeries(112))
-    yield (
-        "many.resolved.page",
-        sample_letter(
-            *(replace(item, reason=Reason.RESOLVED) for item in _bakeries(3))
-        ),
-    )
-    yield (
-        "many.opened.operator",
-        sample_letter(
-            sample_item(Code.CALLER_REJECTED),
-            sample_item(Code.MALFORMED),
-            sample_item(Code.WRONG_USER),
-            role=Role.OPERATOR,
-        ),
-    )
+    healed = (replace(item, reason=Reason.RESOLVED) for item in _bakeries(3))
+    yield "many.resolved.page", sample_letter(*healed)
+    mixed = (*_bakeries(2), sample_item(Code.REVOKED, PAGE, Reason.RESOLVED))
+    yield "many.opened.mixed", sample_letter(*mixed)
+    codes = (Code.CALLER_REJECTED, Code.MALFORMED, Code.WRONG_USER)
+    for reason in (Reason.OPENED, Reason.RESOLVED):
+        items = (sample_item(code, PAGE, reason) for code in codes)
+        yield f"many.{reason}.operator", sample_letter(*items, role=Role.OPERATOR)
+
+
+def _others() -> Iterator[tuple[str, Letter]]:
     blind = sample_item(Code.BLIND)
     for organ, what in _ORGANS.items():
         facts = {**blind.facts, "organ": organ, "what": what}
@@ -197,6 +218,16 @@ def sample_letters() -> Iterator[tuple[str, Letter]]:
         yield f"report.{name}", sample_letter(report(_NOW), role=Role.OPERATOR)
     bare = replace(sample_item(Code.EXPIRING), reauthorize_url=None, used_for=None)
     yield "expiring.opened.bare", sample_letter(replace(bare, name=None, kind=None))
+    outlived = Finding(Code.EXPIRING, _NOW - timedelta(hours=3))
+    item = replace(sample_item(Code.EXPIRING), findings=(outlived,))
+    yield "expiring.opened.outlived", sample_letter(item)
+    names = ("pages_manage_posts", "read_insights")
+    missing = Finding(Code.SCOPES_MISSING, None, names, sudden=True)
+    both = (missing, sample_finding(Code.EXPIRING))
+    item = replace(sample_item(Code.SCOPES_MISSING), findings=both)
+    yield "scopes_missing.opened.two", sample_letter(item)
+    muted = replace(sample_letter(sample_item(Code.REVOKED)), mute_url=_MUTE)
+    yield "revoked.opened.web", muted
 
 
 def _named(code: Code, reason: Reason, kind: str) -> tuple[str, Letter]:

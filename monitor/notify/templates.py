@@ -7,7 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from babel import Locale
 from jinja2 import Template
+from jinja2.exceptions import TemplateError
 
 from monitor.notify.rendering import (
     TemplateFaultError,
@@ -16,7 +18,7 @@ from monitor.notify.rendering import (
     compiled,
     run,
 )
-from monitor.notify.words import Vocabulary, locale_chain
+from monitor.notify.words import Vocabulary, babel_locale, locale_chain
 
 _LARGEST_FILE: Final = 256 * 1024
 _SECTION: Final = re.compile(r"\[([a-z_]+)\]\s*")
@@ -37,6 +39,7 @@ class Book:
         )
         """The language of the frame, and so of the letter."""
         self._sandbox = a_sandbox(self._read)
+        self._sandbox.filters["counted"] = self._counted
         self._sections: dict[str, dict[str, Template]] = {}
         self.words = self._vocabulary()
 
@@ -75,15 +78,22 @@ class Book:
         }
 
     def _vocabulary(self) -> Vocabulary:
-        found = self._read("words.txt")
-        if found is None:
-            raise TemplateFaultError("words.txt:1: no such template")
+        """The phrases of all folders, the first that has one winning."""
+        words = Vocabulary()
+        for folder in self._folders:
+            found = _text_of(folder / "words.txt")
+            if found is not None:
+                words = words.over(_vocabulary(*found, babel_locale(folder.name)))
+        return words
+
+    def _counted(self, number: object, key: str) -> Words:
+        """The filter `counted`: `{{ others | counted("more") }}`."""
+        if not isinstance(number, (int, str)) or not str(number).isdecimal():
+            raise TemplateError(f"counted({key!r}) needs a number")
         try:
-            return Vocabulary.read(found[0])
-        except (configparser.Error, KeyError) as error:
-            line = getattr(error, "lineno", None) or 1
-            what = " ".join(str(error).split())
-            raise TemplateFaultError(f"{found[1]}:{line}: {what}") from None
+            return Words(self.words.count(key, int(number)))
+        except KeyError:
+            raise TemplateError(f"words.txt has no [counted] {key}.other") from None
 
     def _path(self, name: str) -> str:
         found = self._read(name)
@@ -101,6 +111,7 @@ class Shelf:
     def __init__(self, *roots: Path) -> None:
         self._roots = roots
         self._books: dict[tuple[str, ...], Book] = {}
+        self._chains: dict[str, tuple[str, ...]] = {}
         self._layout: Template | None = None
 
     def book(self, locale: str) -> Book:
@@ -109,14 +120,22 @@ class Shelf:
         Raises:
             TemplateFaultError: Its vocabulary is broken.
         """
-        chain = tuple(
-            tag
-            for tag in locale_chain(locale)
-            if any((root / tag).is_dir() for root in self._roots)
-        )
+        chain = self._chains.get(locale)
+        if chain is None:
+            chain = self._chains[locale] = self._chain(locale)
         if chain not in self._books:
             self._books[chain] = Book(self._roots, chain)
         return self._books[chain]
+
+    def _chain(self, locale: str) -> tuple[str, ...]:
+        """The languages we have for the reader: his own, one near it, English."""
+        wanted = locale_chain(locale)
+        have = sorted({path.name for r in self._roots for path in r.glob("*/")})
+        chain = tuple(tag for tag in wanted if tag in have)
+        language = wanted[-2] if len(wanted) > 1 else ""
+        if chain == ("en",) and language:
+            chain = (*(t for t in have if t.startswith(f"{language}-")), "en")
+        return chain or ("en",)
 
     def dress(self, data: Mapping[str, object]) -> str:
         """The HTML page of a letter.
@@ -140,6 +159,31 @@ def built_in() -> Path:
     if packed.is_dir():
         return packed
     return Path(__file__).resolve().parents[2] / "templates"
+
+
+def _vocabulary(text: str, path: str, locale: Locale) -> Vocabulary:
+    try:
+        return Vocabulary.read(text, locale)
+    except (configparser.Error, ValueError) as error:
+        line = getattr(error, "lineno", None) or _line_of(text, str(error))
+        what = " ".join(str(error).split())
+        raise TemplateFaultError(f"{path}:{line}: {what}") from None
+
+
+def _line_of(text: str, what: str) -> int:
+    """The line of the phrase that the fault names."""
+    section, _, rest = what.partition("] ")
+    heading, key = f"{section}]", rest.split(" ")[0].rstrip(":")
+    lines = text.split("\n")
+    inside = False
+    for number, line in enumerate(lines, start=1):
+        if line.startswith("["):
+            inside = line.strip() == heading
+            if inside and "none of its sections" in what:
+                return number
+        elif inside and line.partition("=")[0].strip().lower().startswith(key):
+            return number
+    return 1
 
 
 def _text_of(path: Path) -> tuple[str, str] | None:

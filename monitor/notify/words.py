@@ -13,6 +13,7 @@ from babel import Locale
 from babel.core import UnknownLocaleError
 from babel.dates import format_datetime, format_timedelta
 from babel.lists import format_list
+from babel.numbers import format_decimal
 
 from monitor.notify.safe import clean
 
@@ -36,16 +37,22 @@ def zone_named(name: str) -> tzinfo:
 def locale_chain(tag: str) -> tuple[str, ...]:
     """The languages to try for a reader, best first, English last.
 
-    >>> locale_chain("fr_CA")
+    >>> locale_chain("fr_ca")
     ('fr-CA', 'fr', 'en')
     """
     tag = tag.replace("_", "-")
     chain = []
     if re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}", tag):
         language, *rest = tag.split("-")
-        parts = [language.lower(), *rest]
+        parts = [language.lower(), *(_written(part) for part in rest)]
         chain = ["-".join(parts[:n]) for n in range(len(parts), 0, -1)]
     return (*chain, "en") if "en" not in chain else tuple(chain)
+
+
+def _written(subtag: str) -> str:
+    """A region as `BR`, a script as `Hant`: RFC 5646, section 2.1.1."""
+    by_length = {2: str.upper, 4: str.title}
+    return by_length.get(len(subtag), str.lower)(subtag)
 
 
 @lru_cache(maxsize=256)
@@ -57,33 +64,92 @@ def babel_locale(tag: str) -> Locale:
         return Locale("en")
 
 
+_PLACE: Final = re.compile(r"\{(\w*)\}")
+_PLACES: Final = frozenset({"n", "name", "id"})
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A phrase with a number, in each form its language counts in."""
+
+    locale: Locale
+    forms: Mapping[str, str]
+    """By CLDR's category: `one`, `few`, `other`…"""
+
+    def say(self, n: int) -> str:
+        """The phrase for so many.
+
+        Source: unicode.org/reports/tr35/tr35-numbers.html, "Language Plural Rules".
+        """
+        form = self.forms.get(self.locale.plural_form(n)) or self.forms["other"]
+        return form.replace("{n}", format_decimal(n, locale=self.locale))
+
+
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """The small words of one language: `words.txt` of its folder."""
 
-    dates: Mapping[str, str]
-    names: Mapping[str, str]
+    dates: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    counted: Mapping[str, Counted] = field(default_factory=dict)
     scopes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, text: str) -> "Vocabulary":
-        """The vocabulary of a file of the INI kind.
+    def read(cls, text: str, locale: Locale) -> "Vocabulary":
+        """The vocabulary of a file of the INI kind; any section may be missing.
 
         Raises:
-            configparser.Error: It is not such a file, or lacks a section.
+            configparser.Error: It is not such a file.
+            ValueError: A phrase cannot be used; the text says which, and why.
         """
         parser = configparser.ConfigParser(
             interpolation=None, delimiters=("=",), comment_prefixes=("#",)
         )
         parser.read_string(text)
-        return cls(*(dict(parser[name]) for name in ("dates", "names", "scopes")))
+        known = ("dates", "names", "counted", "scopes")
+        for name in parser.sections():
+            if name not in known:
+                raise ValueError(f"[{name}] is none of its sections")
+            for key, phrase in parser[name].items():
+                _checked(name, key, phrase, locale)
+        dates, names, counted, scopes = (
+            dict(parser[name]) if parser.has_section(name) else {} for name in known
+        )
+        forms: dict[str, dict[str, str]] = {}
+        for key, phrase in counted.items():
+            name, _, form = key.partition(".")
+            forms.setdefault(name, {})[form] = phrase
+        for name, given in forms.items():
+            if "other" not in given:
+                raise ValueError(f"[counted] {name} lacks {name}.other")
+        return cls(
+            dates,
+            names,
+            {name: Counted(locale, given) for name, given in forms.items()},
+            scopes,
+        )
+
+    def over(self, other: "Vocabulary") -> "Vocabulary":
+        """These words, and the other's for what these lack."""
+        return Vocabulary(
+            {**other.dates, **self.dates},
+            {**other.names, **self.names},
+            {**other.counted, **self.counted},
+            {**other.scopes, **self.scopes},
+        )
 
     def say(self, key: str, **values: str) -> str:
         """The phrase `key`, its `{places}` filled; values are not read again."""
         phrase = self.names[key]
-        return re.sub(
-            r"\{(\w+)\}", lambda place: values.get(place[1], place[0]), phrase
-        )
+        return _PLACE.sub(lambda place: values.get(place[1], place[0]), phrase)
+
+    def count(self, key: str, n: int) -> str:
+        """The counted phrase `key` for so many.
+
+        Raises:
+            KeyError: There is no such phrase.
+        """
+        return self.counted[key].say(n)
 
     def scope(self, name: str) -> str:
         """What a permission lets an app do, in words a page owner knows."""
@@ -93,6 +159,21 @@ class Vocabulary:
         """The same with Facebook's name of it, by which it can be found."""
         words = self.scopes.get(name)
         return f"{words} ({name})" if words else clean(name, 60)
+
+
+def _checked(section: str, key: str, phrase: str, locale: Locale) -> None:
+    if not phrase:
+        raise ValueError(f"[{section}] {key} is empty")
+    for place in _PLACE.findall(phrase):
+        if place not in _PLACES:
+            raise ValueError(f"[{section}] {key} has an unknown place {{{place}}}")
+    if section == "counted":
+        form = key.partition(".")[2]
+        if form not in {*locale.plural_form.tags, "other"}:
+            raise ValueError(
+                f"[counted] {key}: expected one of the forms"
+                f" {', '.join(sorted({*locale.plural_form.tags, 'other'}))}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +211,7 @@ class Calendar:
         """Names joined as the language joins them, with a count of those left out."""
         shown = list(names[:most])
         if len(names) > most:
-            shown.append(self.words.say("more", n=str(len(names) - most)))
+            shown.append(self.words.count("more", len(names) - most))
         return format_list(shown, locale=self.locale)
 
     def _local(self, at: datetime) -> datetime:

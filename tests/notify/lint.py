@@ -1,22 +1,62 @@
-"""The rules of a letter that a machine can check, each a function to its faults."""
+"""The rules of a letter that a machine can check, each a function to its faults.
+
+What differs between languages is in `phrases/<language>.toml`.
+"""
 
 import re
+import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from functools import cache
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 
 from monitor.core.delivery import Letter, Role
+from monitor.core.incident import Reason
+from monitor.core.tokens import SYSTEM_USER
 from monitor.notify.compose import Composed
 from monitor.notify.facts import OPERATORS_PRODUCT
 from monitor.notify.safe import clean
+from monitor.notify.templates import Shelf, built_in
+from monitor.notify.words import locale_chain
+from monitor.notify.wrapping import width
 
 Rule = Callable[[Letter, Composed], Iterator[str]]
 
-ALLOWED_HOSTS = {"app.acme.example"}
+ALLOWED_HOSTS = {"app.acme.example", "monitor.acme.example"}
+_PHRASES = Path(__file__).parent / "phrases"
 _URL = re.compile(r"https?://[^\s<>\"]+")
-_MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _TOKEN = re.compile(r"\bEAA\w{8,}|\bIG\w{16,}|\d{5,}\|")
+_EMPTY = r'""|„“|“”|«\s*»|「」| ,| \.(?!\w)|\(\)|\uff08\uff09'
+"""Quotes or brackets with nothing between them, and what stands before a stop."""
+_END = "(?<=[.?:\u061f])\\s+|(?<=[\u3002\uff1f])"
+"""Where a sentence ends, in Arabic and in Japanese too."""
 _MAIL = re.compile(r"[\w.+…-]+@[\w.-]+\.\w+")
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """What the rules look for in one language."""
+
+    happened: str
+    do: str
+    why: str
+    never: list[str]
+    """How a reader is told that nobody asks for secrets."""
+    asks: str
+    """What would ask for one."""
+
+
+@cache
+def phrases(locale: str) -> Phrases:
+    """The phrases of the language that a reader of the locale gets."""
+    for tag in locale_chain(locale):
+        path = _PHRASES / f"{tag}.toml"
+        if path.is_file():
+            return Phrases(**tomllib.loads(path.read_text(encoding="utf-8")))
+    raise LookupError(locale)
 
 
 class _Page(HTMLParser):
@@ -70,10 +110,6 @@ def subject_is_calm(letter: Letter, composed: Composed) -> Iterator[str]:
         yield f"capitals: {shouted}"
 
 
-NAMES = {"rows": "stored rows"}
-"""What is called by a name of its own, and belongs to no app."""
-
-
 def subject_names_product_and_object(
     letter: Letter, composed: Composed
 ) -> Iterator[str]:
@@ -85,17 +121,19 @@ def subject_names_product_and_object(
     item = letter.items[0]
     names = ("recipient", "stranded", "organ", "period")
     facts = (item.facts.get(name) for name in names)
-    known_by = {item.name, item.token_id, *facts} - {None}
-    known_by = known_by or {NAMES.get(item.subject, item.app_name)}
-    if ":" not in item.subject:  # a matter there is only one of
-        known_by.add(item.subject)
-    if not any(name and name in composed.subject for name in known_by):
+    known_by = {item.name, item.token_id, *facts} - {None} or {item.app_name}
+    if ":" not in item.subject:
+        return  # a matter there is only one of
+    # A long name is shortened, to a dozen characters at least.
+    if not any(name and name[:11] in composed.subject for name in known_by):
         yield "nothing is named"
 
 
 def one_primary_link(letter: Letter, composed: Composed) -> Iterator[str]:
-    buttons = page(composed).buttons
-    if buttons > 1:
+    buttons, lead = page(composed).buttons, letter.items[0]
+    asked = letter.role is not Role.OPERATOR and lead.reason is not Reason.RESOLVED
+    wanted = asked and lead.reauthorize_url and lead.kind != SYSTEM_USER
+    if buttons != bool(wanted):
         yield f"{buttons} buttons"
 
 
@@ -123,22 +161,28 @@ def both_parts_say_the_same(letter: Letter, composed: Composed) -> Iterator[str]
 
 
 def dates_have_a_zone(letter: Letter, composed: Composed) -> Iterator[str]:
-    text = " ".join(composed.text.split())
-    for date in re.findall(rf"\b\d{{1,2}} (?:{_MONTHS}) \d{{4}}[^.;]{{0,12}}", text):
-        if not re.search(r", \d\d:\d\d [A-Z]{2,5}", date):
+    """A year is followed by a time, a time by a zone; 2024 is history."""
+    text = " ".join(_URL.sub("", composed.text).split())
+    for date in re.findall(r"(?<![\d-])20(?!24)\d\d(?!-W)\D.{0,22}", text):
+        if not re.search(r"\d\d:\d\d(:\d\d)? (UTC|[A-Z]{2,5})\b", date):
             yield f"no time or zone: {date}"
+    for time in re.findall(r"\b\d\d:\d\d\b.{0,8}", text):
+        if not re.match(r"\d\d:\d\d(:\d\d)? [A-Z]{2,5}", time):
+            yield f"no zone: {time}"
 
 
 def sections_are_there(letter: Letter, composed: Composed) -> Iterator[str]:
-    for heading in ("What happened", "What to do", "Why you got this"):
-        if not re.search(rf"^{heading}.*\n-{{3,}}$", composed.text, re.MULTILINE):
+    known = phrases(letter.locale)
+    for heading in (known.happened, known.do, known.why):
+        line = rf"^{re.escape(heading)}.*\n-{{3,}}$"
+        if not re.search(line, composed.text, re.MULTILINE):
             yield f"lacks {heading}"
 
 
 def nothing_is_left_unfilled(letter: Letter, composed: Composed) -> Iterator[str]:
     for found in re.findall(r"\bNone\b|\{\{|\{%|\}\}|\[\]|Undefined", composed.text):
         yield f"a placeholder: {found}"
-    if re.search(r'""| ,| \.(?!\w)|\(\)', composed.text):
+    if re.search(_EMPTY, composed.text):
         yield "an empty place"
     if re.search("[\ue000-\uf8ff]", composed.text + composed.html):
         yield "a mark of our own"
@@ -161,21 +205,26 @@ def sentences_are_short(letter: Letter, composed: Composed) -> Iterator[str]:
     sentences = [
         sentence
         for paragraph in paragraphs
-        for sentence in re.split(r"(?<=[.?:])\s+", paragraph)
+        for sentence in re.split(_END, paragraph)
         if sentence
     ]
-    average = sum(len(s.split()) for s in sentences) / len(sentences)
+    average = sum(_words(s) for s in sentences) / len(sentences)
     if average > 20:
         yield f"{average:.1f} words a sentence"
 
 
+def _words(sentence: str) -> float:
+    """Its words; of what is written without spaces, three characters count as one."""
+    wide = width(sentence) - len(sentence)
+    return wide / 3 if wide > len(sentence) / 2 else len(sentence.split())
+
+
 def it_never_asks_for_a_secret(letter: Letter, composed: Composed) -> Iterator[str]:
-    text = " ".join(composed.text.split())
-    said = "never asks for a password, a login code or an access token"
-    told = "never ask for your password, a login code or an access token"
-    if said not in text and told not in text:
+    text, known = " ".join(composed.text.split()), phrases(letter.locale)
+    packed = text.replace(" ", "")
+    if not any(said.replace(" ", "") in packed for said in known.never):
         yield "does not say that we never ask for secrets"
-    if re.search(r"(send|enter|confirm|reply with) your (password|token|code)", text):
+    if re.search(known.asks, text):
         yield "asks for a secret"
 
 
@@ -191,7 +240,7 @@ def it_is_small(letter: Letter, composed: Composed) -> Iterator[str]:
 
 def lines_are_not_too_wide(letter: Letter, composed: Composed) -> Iterator[str]:
     for line in composed.text.split("\n"):
-        if len(line) > 76 and not _URL.search(line):
+        if width(line) > 76 and not _URL.search(line):
             yield f"{len(line)} characters: {line}"
 
 
@@ -207,12 +256,56 @@ def the_page_is_quiet(letter: Letter, composed: Composed) -> Iterator[str]:
 
 def capped_lists_say_so(letter: Letter, composed: Composed) -> Iterator[str]:
     left_out = len(letter.items) - 100
-    if left_out > 0 and f"And {left_out} more" not in composed.text:
+    if left_out > 0 and _further(letter, left_out) not in composed.text:
         yield "what is left out is not counted"
     names = {clean(item.name or "") for item in letter.items} - {""}
-    shown = sum(f'"{name}"' in composed.text for name in names)
+    said = " ".join(composed.text.split())
+    shown = sum(bool(re.search(rf"{re.escape(name)}\b", said)) for name in names)
     if shown > 100 + 3:
         yield f"{shown} matters"
+
+
+def _further(letter: Letter, left_out: int) -> str:
+    return Shelf(built_in()).book(letter.locale).words.count("further", left_out)
+
+
+def headers_are_complete(letter: Letter, composed: Composed) -> Iterator[str]:
+    seen = message_from_bytes(composed.raw, policy=policy.default)
+    names = [name.lower() for name in seen]
+    wanted = set(_HEADERS) - {"reply-to"}
+    if letter.references:
+        wanted.add("references")
+    if letter.mute_url:
+        wanted |= {"list-unsubscribe", "list-unsubscribe-post"}
+    for name in sorted(wanted - set(names)):
+        yield f"lacks {name}"
+    for name in sorted(set(names) - wanted - {"reply-to", "cc"}):
+        yield f"has {name}"
+    if len(set(names)) != len(names):
+        yield "has a header twice"
+    if seen["message-id"] != letter.message_id:
+        yield "another Message-ID"
+    if len(seen["to"].addresses) != 1:
+        yield "not one To"
+    if not composed.raw.isascii():
+        yield "is not 7-bit"
+
+
+_HEADERS = (
+    "from",
+    "to",
+    "reply-to",
+    "subject",
+    "date",
+    "message-id",
+    "auto-submitted",
+    "list-id",
+    "x-token-monitor-incident",
+    "x-token-monitor-reason",
+    "mime-version",
+    "content-type",
+)
+"""Source: the headers every letter has, docs/mails.md."""
 
 
 RULES: tuple[Rule, ...] = (
@@ -232,4 +325,5 @@ RULES: tuple[Rule, ...] = (
     lines_are_not_too_wide,
     the_page_is_quiet,
     capped_lists_say_so,
+    headers_are_complete,
 )

@@ -1,46 +1,109 @@
 """Letters as people get them: reviewed as files, and held to the rules of letters."""
 
 from collections.abc import Callable
+from configparser import ConfigParser
 from dataclasses import replace
-from functools import cache
+from pathlib import Path
 
 import pytest
 
 from monitor.core.delivery import Letter
 from monitor.core.tokens import Code
 from monitor.notify.compose import Composed
-from monitor.notify.samples import sample_letters, sample_now
+from monitor.notify.facts import HAPPENED, PARTS, RESOLVED
+from monitor.notify.samples import occurring, sample_letters, sample_now
 from monitor.notify.templates import built_in
+from monitor.notify.words import babel_locale
 from tests.notify import lint
-from tests.notify.rewrite import MAILS, a_composer, as_file, composed_samples
+from tests.notify.rewrite import (
+    LANGUAGES,
+    MAILS,
+    a_composer,
+    composed_samples,
+    files,
+)
 
 LETTERS = dict(sample_letters())
-composed = cache(composed_samples)
+FILES = sorted({f"{name.partition('.')[0]}.txt" for name in LETTERS})
 
 
-@pytest.mark.parametrize("name", LETTERS)
-def test_a_letter_reads_as_it_was_reviewed(name: str):
-    """If the wording is meant: `python -m tests.notify.rewrite`, then read the diff."""
-    kept = (MAILS / f"{name}.txt").read_text(encoding="utf-8")
-    assert as_file(composed()[name]) == kept
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("file", FILES)
+def test_letters_read_as_they_were_reviewed(file: str, language: str):
+    """If the wording is meant: `make mails`, then read the difference."""
+    kept = (MAILS / language / file).read_text(encoding="utf-8")
+    assert files(language)[file] == kept
 
 
-def test_every_reviewed_letter_is_still_written():
-    assert {path.stem for path in MAILS.glob("*.txt")} == set(LETTERS)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_reviewed_letter_is_still_written(language: str):
+    assert sorted(path.name for path in (MAILS / language).iterdir()) == FILES
+
+
+def test_every_reviewed_language_is_still_there():
+    assert sorted(path.name for path in MAILS.iterdir()) == LANGUAGES
 
 
 @pytest.mark.parametrize("code", Code)
-def test_every_code_has_a_paragraph_in_every_language(code: Code):
-    languages = [path for path in built_in().iterdir() if path.is_dir()]
-    assert languages
-    for language in languages:
-        assert (language / "findings" / f"{code}.txt").is_file()
+def test_every_code_has_a_letter_for_every_reason_it_can_have(code: Code):
+    for reason in occurring(code):
+        assert f"{code}.{reason}.page" in LETTERS
 
 
-@pytest.mark.parametrize("name", LETTERS)
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("code", Code)
+def test_every_code_has_a_paragraph_in_every_language(code: Code, language: str):
+    """Its own words, and not those that a reader would fall back to."""
+    words = (built_in() / language / "findings" / f"{code}.txt").read_text("utf-8")
+    english = (built_in() / "en" / "findings" / f"{code}.txt").read_text("utf-8")
+    for section in ("subject", *PARTS, HAPPENED, RESOLVED):
+        assert f"[{section}]\n" in words
+    assert language == "en" or words != english
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_has_every_file_and_phrase(language: str):
+    ours, english = built_in() / language, built_in() / "en"
+    names = {str(path.relative_to(english)) for path in english.rglob("*.txt")}
+    assert {str(path.relative_to(ours)) for path in ours.rglob("*.txt")} >= names
+    words, wanted = (_keys(folder / "words.txt") for folder in (ours, english))
+    assert wanted - words == set()
+
+
+def _keys(path: Path) -> set[tuple[str, str]]:
+    """The phrases of a file; of a counted one its name, without its form."""
+    parser = ConfigParser(interpolation=None, delimiters=("=",))
+    parser.read_string(path.read_text(encoding="utf-8"))
+    return {
+        (section, key.partition(".")[0])
+        for section in parser.sections()
+        for key in parser[section]
+    }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_phrase_has_every_form_of_its_language(language: str):
+    """So that no number is said in the form of another."""
+    parser = ConfigParser(interpolation=None, delimiters=("=",))
+    parser.read_string((built_in() / language / "words.txt").read_text("utf-8"))
+    forms = {*babel_locale(language).plural_form.tags, "other"}
+    given: dict[str, set[str]] = {}
+    for key in parser["counted"]:
+        name, _, form = key.partition(".")
+        given.setdefault(name, set()).add(form)
+    lacking = {name: forms - has for name, has in given.items() if forms - has}
+    assert language == "en" or lacking == {}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("rule", lint.RULES, ids=lambda rule: rule.__name__)
-def test_a_letter_keeps_the_rules(rule: lint.Rule, name: str):
-    assert list(rule(LETTERS[name], composed()[name])) == []
+def test_every_letter_keeps_the_rules(rule: lint.Rule, language: str):
+    found = {
+        name: faults
+        for name, letter in sample_letters(language)
+        if (faults := list(rule(letter, composed_samples(language)[name])))
+    }
+    assert found == {}
 
 
 def _text(old: str, new: str) -> Callable[[Composed], Composed]:
@@ -55,6 +118,14 @@ def _html(old: str, new: str) -> Callable[[Composed], Composed]:
     def change(letter: Composed) -> Composed:
         assert old in letter.html
         return replace(letter, html=letter.html.replace(old, new))
+
+    return change
+
+
+def _raw(old: bytes, new: bytes) -> Callable[[Composed], Composed]:
+    def change(letter: Composed) -> Composed:
+        assert old in letter.raw
+        return replace(letter, raw=letter.raw.replace(old, new, 1))
 
     return change
 
@@ -74,7 +145,10 @@ PLANTED: dict[lint.Rule, list[Callable[[Composed], Composed]]] = {
         _subject('Facebook access for "Bakery North" ends'),
         _subject("[Acme Publisher] Action required"),
     ],
-    lint.one_primary_link: [_html('<p class="url">', '<p class="button">')],
+    lint.one_primary_link: [
+        _html('<p class="url">', '<p class="button">'),
+        _html('<p class="button">', '<p class="url">'),
+    ],
     lint.links_go_where_they_say: [
         _text(_LINK, "https://elsewhere.example/"),
         _text("https:", "http:"),
@@ -110,7 +184,19 @@ PLANTED: dict[lint.Rule, list[Callable[[Composed], Composed]]] = {
         _html("<p>", '<p><img alt="">'),
         _html("background: #ffffff", "background: url(x)"),
     ],
+    lint.headers_are_complete: [
+        _raw(b"Auto-Submitted: auto-generated\r\n", b""),
+        _raw(b"List-Id:", b"Bcc: eve@evil.example\r\nList-Id:"),
+        _raw(b"<9c41.", b"<other."),
+        _raw(b"To: ", b"To: eve@evil.example, "),
+        _raw(b"Hello", "Höllo".encode()),
+        _raw(b"Date:", b"X-Token-Monitor-Reason: closer\r\nDate:"),
+    ],
 }
+
+
+def test_every_rule_is_controlled():
+    assert {*PLANTED, lint.capped_lists_say_so} == set(lint.RULES)
 
 
 @pytest.mark.parametrize(
@@ -125,13 +211,14 @@ def test_a_rule_catches_what_it_is_for(
     rule: lint.Rule, plant: Callable[[Composed], Composed]
 ):
     name = "expiring.opened.page"
-    assert list(rule(LETTERS[name], plant(composed()[name])))
+    assert list(rule(LETTERS[name], plant(composed_samples()[name])))
 
 
 def test_the_rule_of_capped_lists_catches_what_it_is_for():
     letter = LETTERS["many.opened.capped"]
-    written = composed()["many.opened.capped"]
+    written = composed_samples()["many.opened.capped"]
     uncounted = replace(written, text=written.text.replace("And 12 more", ""))
+    assert list(lint.capped_lists_say_so(letter, written)) == []
     assert list(lint.capped_lists_say_so(letter, uncounted))
     every = " ".join(f'"{item.name}"' for item in letter.items)
     uncapped = replace(written, text=f"And 12 more {every}")
@@ -144,7 +231,7 @@ def test_every_rule_has_a_control():
 
 def test_equal_letters_are_equal_bytes():
     letter: Letter = LETTERS["expiring.opened.page"]
-    first, second = a_composer(), a_composer()
+    first, second = a_composer(), a_composer.__wrapped__()
     once = first.compose(letter, sample_now())
     assert first.compose(letter, sample_now()) == once
     assert second.compose(letter, sample_now()) == once

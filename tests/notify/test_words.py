@@ -5,6 +5,7 @@ from email.header import decode_header, make_header
 from pathlib import Path
 
 import pytest
+from babel import Locale
 
 from monitor.notify.headers import fold, mailbox_line, message_ids, unstructured
 from monitor.notify.safe import clean, safe_url
@@ -17,7 +18,8 @@ from monitor.notify.words import (
     zone_named,
 )
 
-WORDS = Vocabulary.read((built_in() / "en" / "words.txt").read_text(encoding="utf-8"))
+ENGLISH = built_in() / "en" / "words.txt"
+WORDS = Vocabulary.read(ENGLISH.read_text(encoding="utf-8"), Locale("en"))
 
 
 def at(text: str) -> datetime:
