@@ -42,7 +42,7 @@ def press_of(item: Item, planned_at: datetime, now: datetime) -> Press:
 def next_letter_at(
     left_at: Sequence[datetime | None], limit: int, now: datetime, *, presses: bool
 ) -> datetime:
-    """When another letter may leave for an address; not after `now`: at once.
+    """When another letter may leave for an address; `now`: at once.
 
     Args:
         left_at: When letters to it left; `None`: one is on its way, and counts.
@@ -57,7 +57,9 @@ def next_letter_at(
     free_at = recent[-limit] + CAPPED_OVER
     if presses:
         free_at = min(free_at, recent[-1] + PRESSING_APART)
-    return min(free_at, now + ASK_AGAIN) if None in left_at else free_at
+    if None in left_at:
+        free_at = min(free_at, now + ASK_AGAIN)
+    return max(free_at, now)
 
 
 def mailbox_of(address: str) -> str:
