@@ -1,7 +1,8 @@
 """How quick the product is, beside the speed of light and beside loops that only ask.
 
     python benchmarks/run.py [speed] [latency] [sizes] [memory] [replicas] [copy]
-        [letters] [--postgres postgresql://user@host/name] [--tokens 20000] [--rounds 5] ...
+        [letters] [--postgres postgresql://user@host/name]
+        [--tokens 20000] [--rounds 5] ...
 
 Nothing named: all of them; `replicas` and `copy` need PostgreSQL. Ratios of one run
 are what counts; tokens per second belong to the machine. See docs/performance.md.

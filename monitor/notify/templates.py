@@ -164,6 +164,9 @@ def built_in() -> Path:
 def _vocabulary(text: str, path: str, locale: Locale) -> Vocabulary:
     try:
         return Vocabulary.read(text, locale)
+    except configparser.ParsingError as error:
+        line = error.errors[0][0]
+        raise TemplateFaultError(f"{path}:{line}: expected key = phrase") from None
     except (configparser.Error, ValueError) as error:
         line = getattr(error, "lineno", None) or _line_of(text, str(error))
         what = " ".join(str(error).split())

@@ -11,6 +11,7 @@ from email import message_from_bytes, policy
 from functools import cache
 from html import unescape
 from html.parser import HTMLParser
+from itertools import count
 from pathlib import Path
 
 from monitor.core.delivery import Letter, Role
@@ -70,11 +71,16 @@ class _Page(HTMLParser):
         self.lang: str | None = None
         self.buttons = 0
         self._silent = False
+        self._steps: Iterator[int] | None = None
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self._silent = tag in {"style", "title"}
+        if tag in {"ol", "ul"}:
+            self._steps = count(1) if tag == "ol" else None
+        if tag == "li" and self._steps is not None:
+            self.words.append(f"{next(self._steps)}.")
         found = dict(attrs)
         if tag == "html":
             self.lang = found.get("lang")
@@ -96,7 +102,7 @@ def page(composed: Composed) -> _Page:
 
 def plain(text: str) -> str:
     """Words only: what both parts must say."""
-    text = re.sub(r"^(\d+\.|-|--) ?|^-{3,}$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(-|--) ?|^-{3,}$", "", text, flags=re.MULTILINE)
     return "".join(re.sub(r"[\s:-]", "", unescape(text)))
 
 

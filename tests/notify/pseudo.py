@@ -61,7 +61,6 @@ def _phrases(source: str) -> str:
             "day_and_year",
             "moment",
         }
-        if equals and not line.startswith("#") and not pattern:
-            line = f"{key}={translate(phrase)}"
-        lines.append(line)
+        phrased = equals and not line.startswith("#") and not pattern
+        lines.append(f"{key}={translate(phrase)}" if phrased else line)
     return "\n".join(lines)
