@@ -30,6 +30,11 @@ from monitor.notify.words import Calendar, babel_locale, locale_chain, zone_name
 
 LONGEST_SUBJECT: Final = 100
 MOST_ITEMS: Final = 100
+LARGEST: Final = 100_000
+"""Bytes of a letter as it is sent. Gmail hides the end of what is larger than about
+102 kB, as senders report; a guess."""
+_FEWEST: Final = 3
+"""So many matters are named, however long their names are."""
 _MOST_TOLD: Final = 10
 """Matters with a section of their own; the others are points of a list."""
 _SHORTEST_NAME: Final = 12
@@ -106,19 +111,29 @@ class Composer:
             UnwritableError: Its address can never be written; settle it as refused.
         """
         to = headers.address(letter.to)
-        copies = _writable(letter.cc, to)
+        recipients = (to, *_writable(letter.cc, to))
+        most = MOST_ITEMS
+        while True:
+            composed = self._compose(letter, recipients, now, most)
+            if len(composed.raw) <= LARGEST or most <= _FEWEST:
+                return composed
+            most //= 2  # the others are counted
+
+    def _compose(
+        self, letter: Letter, recipients: tuple[str, ...], now: datetime, most: int
+    ) -> Composed:
         fell_back = None
         try:
-            draft = self._draft(self._shelf, letter, now)
+            draft = self._draft(self._shelf, letter, now, most)
         except TemplateFaultError as fault:
             if self._shelf is self._own:
                 raise
             fell_back = str(fault)
-            draft = self._draft(self._own, letter, now)
-        lines = self._headers(letter, draft.subject, (to, *copies), now)
+            draft = self._draft(self._own, letter, now, most)
+        lines = self._headers(letter, draft.subject, recipients, now)
         raw = headers.serialise(lines, draft.text, draft.html)
         return Composed(
-            draft.subject, draft.text, draft.html, raw, (to, *copies), fell_back
+            draft.subject, draft.text, draft.html, raw, recipients, fell_back
         )
 
     def check(self) -> list[str]:
@@ -157,7 +172,9 @@ class Composer:
             (reason, headers.fold(reason, reasons)),
         ]
 
-    def _draft(self, shelf: Shelf, letter: Letter, now: datetime) -> _Draft:
+    def _draft(
+        self, shelf: Shelf, letter: Letter, now: datetime, most: int = MOST_ITEMS
+    ) -> _Draft:
         book = shelf.book(letter.locale)
         chain = locale_chain(letter.locale)
         tag = chain[0] if book.language in chain[:-1] else book.language
@@ -168,7 +185,7 @@ class Composer:
         told = [item for item in letter.items if item.reason is not Reason.RESOLVED]
         healed = [item for item in letter.items if item.reason is Reason.RESOLVED]
         frame = _frame(letter, told)
-        items = (told or healed)[:MOST_ITEMS]
+        items = (told or healed)[:most]
         about = letter_facts(letter, book.language, self._contact)
         matters = [
             put_in_words(matter_facts(item, calendar, letter.role), about, book)
