@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+LOOK   := tests/look
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check fix lock mails docs bench clean
+.PHONY: help demo test soak check fix lock mails letters-tools letters-gallery docs bench clean
 
 help: ## what you can make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	@echo "making $(VENV) (a minute, once)"
@@ -54,6 +55,15 @@ fix: $(VENV)/.dev ## let the machines mend style
 mails: $(VENV)/.dev ## write the golden letters anew; review the difference
 	@$(BIN)/python -m tests.notify.rewrite
 
+$(LOOK)/node_modules/.made: $(LOOK)/package-lock.json
+	@cd $(LOOK) && npm ci --loglevel=error
+	@touch $@
+
+letters-tools: $(LOOK)/node_modules/.made ## what judges and photographs letters (needs Node, npm and the network)
+
+letters-gallery: $(VENV)/.dev letters-tools ## pictures of letters, narrow and wide, light and dark; GALLERY=--all for every one
+	@$(BIN)/python -m tests.look.gallery $(GALLERY)
+
 docs: $(VENV)/.dev ## write what the docs repeat of the code: commands, answers, metrics, a letter
 	@$(BIN)/python -m tests.rewrite_docs
 
@@ -71,4 +81,4 @@ lock: ## resolve the requirements anew (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -p 3.11 pyproject.toml --extra postgres --group build --group bench -c requirements-dev.lock -o requirements-bench.lock
 
 clean: ## remove everything that was made
-	rm -rf $(VENV) demo-out .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LOOK)/node_modules letters-gallery demo-out .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,6 +6,7 @@ The markup is as small as letters need::
     a paragraph, its lines joined until a blank one
     1. a step, numbered anew by the parser      - a point of a list
     > words of the button https://…             + words of a lesser link https://…
+    `what is to be typed`, within a line
     ---                        everything after it is the footer
 
 It is recognised at the start of a line and nowhere else, and a value printed by a
@@ -16,10 +17,10 @@ template never stands there: the marks `OPEN` and `CLOSE` are around it.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from markupsafe import Markup, escape
 
@@ -27,6 +28,9 @@ from monitor.notify.safe import CLOSE, OPEN, host_of, safe_url
 from monitor.notify.wrapping import width, wrap
 
 _UNMARKED: Final = {ord(OPEN): None, ord(CLOSE): None}
+_OPENED: Final = '<span dir="auto">'
+_CODE: Final = re.compile(f"`((?:[^`<]|{_OPENED}[^`<]*</span>)+)`")
+"""What is to be typed; a value inside is whole, or tags would cross."""
 
 
 class Kind(StrEnum):
@@ -113,13 +117,17 @@ def unmarked(line: str) -> str:
     return line.translate(_UNMARKED)
 
 
-def as_text(blocks: Sequence[Block]) -> str:
+Link: TypeAlias = Callable[[str], str]
+"""What stands before a link's URL, from its words: `words:` in English."""
+
+
+def as_text(blocks: Sequence[Block], link: Link) -> str:
     """The text part, lines of at most 76 characters but for URLs."""
-    text = "\n\n".join("\n".join(_text_lines(block)) for block in blocks)
+    text = "\n\n".join("\n".join(_text_lines(block, link)) for block in blocks)
     return text.replace("\n-- \n\n", "\n-- \n") + "\n"
 
 
-def _text_lines(block: Block) -> Iterable[str]:
+def _text_lines(block: Block, link: Link) -> Iterable[str]:
     lines = [unmarked(line) for line in block.lines]
     match block.kind:
         case Kind.HEADING:
@@ -130,7 +138,7 @@ def _text_lines(block: Block) -> Iterable[str]:
         case Kind.POINTS:
             return _hanging(("- " for _ in lines), lines)
         case Kind.BUTTON | Kind.LINK:
-            return [*wrap(f"{lines[0]}:"), f"  {block.url}"]
+            return [*wrap(link(lines[0])), f"  {block.url}"]
         case Kind.FOOTER:
             return ["-- "]  # RFC 3676, section 4.3
         case Kind.SUBHEADING | Kind.PARAGRAPH:
@@ -145,7 +153,7 @@ def _hanging(heads: Iterable[str], lines: Sequence[str]) -> list[str]:
     ]
 
 
-def as_data(blocks: Sequence[Block]) -> list[dict[str, object]]:
+def as_data(blocks: Sequence[Block], link: Link) -> list[dict[str, object]]:
     """The blocks as the layout sees them: their words are escaped already."""
     data: list[dict[str, object]] = []
     small = False
@@ -158,6 +166,7 @@ def as_data(blocks: Sequence[Block]) -> list[dict[str, object]]:
                 "kind": block.kind.value,
                 "small": small,
                 "lines": [_inline(line) for line in block.lines],
+                "before": _inline(link(block.lines[0])) if block.url else "",
                 "url": block.url,
                 "host": host_of(block.url),
             }
@@ -168,7 +177,13 @@ def as_data(blocks: Sequence[Block]) -> list[dict[str, object]]:
 def _inline(line: str) -> Markup:
     """The line escaped, each value isolated from the direction of what is around it.
 
-    Source: HTML Living Standard, section 4.5.24, "The bdi element".
+    An element whose `dir` is `auto` is isolated as `bdi` is; Gmail and Outlook drop the
+    element `bdi`, and keep this.
+
+    Source: HTML Living Standard, section 15.3.5, "Bidirectional text"; Can I email,
+    "<bdi> element" and "dir attribute", read 2026-11-29.
     """
-    html = str(escape(line)).replace(OPEN, "<bdi>").replace(CLOSE, "</bdi>")
-    return Markup(html)  # noqa: S704 - escaped in the line above
+    html = str(escape(line)).replace(OPEN, _OPENED).replace(CLOSE, "</span>")
+    if "`" in html:
+        html = _CODE.sub(r'<code dir="ltr">\1</code>', html)
+    return Markup(html)  # noqa: S704 - escaped above

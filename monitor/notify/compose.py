@@ -10,7 +10,7 @@ from monitor.core.delivery import Item, Letter, Role
 from monitor.core.incident import Reason
 from monitor.errors import ConfigurationError
 from monitor.notify import headers
-from monitor.notify.blocks import as_data, as_text, parse, unmarked
+from monitor.notify.blocks import Block, as_data, as_text, parse, unmarked
 from monitor.notify.digest import digest_facts
 from monitor.notify.facts import (
     RESOLVED,
@@ -18,12 +18,13 @@ from monitor.notify.facts import (
     grouped,
     label,
     letter_facts,
+    listed,
     matter_facts,
     put_in_words,
 )
 from monitor.notify.headers import UnwritableError
 from monitor.notify.rendering import TemplateFaultError
-from monitor.notify.safe import clean, shorten
+from monitor.notify.safe import clean, one_line, shorten
 from monitor.notify.samples import sample_now, sample_probes
 from monitor.notify.templates import Book, Shelf, built_in
 from monitor.notify.words import Calendar, babel_locale, locale_chain, zone_named
@@ -197,15 +198,14 @@ class Composer:
             "listed": matters[_MOST_TOLD:],
             "unlisted": len(told or healed) - len(items),
             "others": len(told or healed) - 1,
-            "labels": calendar.listed([label(i, calendar) for i in told or healed]),
+            "labels": listed([label(i, calendar) for i in told or healed], calendar),
             "healed": [label(i, calendar) for i in healed[:_MOST_TOLD]] if told else [],
             "consequences": grouped(matters, "consequence", calendar),
             "steps": grouped(matters, "steps", calendar),
         }
         blocks = parse(book.render(frame, "body", about))
         subject = self._subject(book, frame, about, items[0], calendar)
-        page = {"language": book.language, "title": subject, "blocks": as_data(blocks)}
-        return _Draft(subject, as_text(blocks), shelf.dress(page))
+        return _dressed(shelf, book, subject, blocks)
 
     def _report(
         self, shelf: Shelf, book: Book, letter: Letter, calendar: Calendar
@@ -214,9 +214,8 @@ class Composer:
         about |= digest_facts(letter.items[0], calendar)
         blocks = parse(book.render("report.txt", "body", about))
         words = unmarked(book.render("report.txt", "subject", about))
-        subject = shorten(f"[{about['product']}] {words}", LONGEST_SUBJECT)
-        page = {"language": book.language, "title": subject, "blocks": as_data(blocks)}
-        return _Draft(subject, as_text(blocks), shelf.dress(page))
+        subject = shorten(one_line(f"[{about['product']}] {words}"), LONGEST_SUBJECT)
+        return _dressed(shelf, book, subject, blocks)
 
     def _subject(
         self, book: Book, frame: str, about: Data, item: Item, calendar: Calendar
@@ -245,7 +244,22 @@ class Composer:
             length = len(clean(item.name or item.token_id or item.app_name))
             longest = min(length, LONGEST_SUBJECT) - excess
             whole = phrase(max(longest, _SHORTEST_NAME))
-        return shorten(" ".join(whole.split()), LONGEST_SUBJECT)
+        return shorten(one_line(whole), LONGEST_SUBJECT)
+
+
+def _dressed(
+    shelf: Shelf, book: Book, subject: str, blocks: tuple[Block, ...]
+) -> _Draft:
+    def link(words: str) -> str:
+        return book.words.say("link", words=words)
+
+    page = {
+        "language": book.language,
+        "direction": babel_locale(book.language).text_direction,
+        "title": subject,
+        "blocks": as_data(blocks, link),
+    }
+    return _Draft(subject, as_text(blocks, link), shelf.dress(page))
 
 
 def _frame(letter: Letter, told: list[Item]) -> str:

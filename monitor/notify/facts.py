@@ -5,10 +5,18 @@ from typing import Final
 
 from monitor.core.delivery import Item, Letter, Role
 from monitor.core.incident import MOST_REMINDERS, Reason
-from monitor.core.tokens import Code
+from monitor.core.tokens import SYSTEM_USER, Code
 from monitor.core.verdict import Audience, Finding, Severity
 from monitor.notify.rendering import Words
-from monitor.notify.safe import clean, clean_facts, host_of, safe_url, shorten
+from monitor.notify.safe import (
+    CLOSE,
+    OPEN,
+    clean,
+    clean_facts,
+    host_of,
+    safe_url,
+    shorten,
+)
 from monitor.notify.templates import Book
 from monitor.notify.words import Calendar
 
@@ -48,7 +56,10 @@ def letter_facts(letter: Letter, language: str, contact: str | None) -> Data:
 def matter_facts(item: Item, calendar: Calendar, role: Role) -> Data:
     """What is true of one matter of the letter."""
     findings = told_findings(item, role)
-    url = safe_url(item.reauthorize_url)
+    # A login mends what owners can mend, and never a system user's token.
+    mendable = findings[0].meaning.audience is Audience.OWNER
+    goes_back = mendable and item.kind != SYSTEM_USER
+    url = safe_url(item.reauthorize_url) if goes_back else None
     token_id = clean(item.token_id or "", 60)
     opened = calendar.moment(item.opened_at)
     verified = item.verified_at
@@ -112,18 +123,33 @@ def told_findings(item: Item, role: Role) -> tuple[Finding, ...]:
     )
 
 
-def label(item: Item, calendar: Calendar, longest: int = _LONGEST_NAME) -> str:
-    """What a sentence calls the matter: its quoted name, else what we know it by."""
+def label(item: Item, calendar: Calendar, longest: int = _LONGEST_NAME) -> Words:
+    """What a sentence calls the matter: its quoted name, else what we know it by.
+
+    The name alone is marked as a value: quotes belong to the sentence, and turn with
+    it where one reads from the right.
+    """
     say = calendar.words.say
     name = clean(item.name or "")
     if name:
-        return say("named", name=shorten(name, longest))
+        return Words(say("named", name=_marked(shorten(name, longest))))
     if item.token_id is not None:
-        return say("unnamed", id=shorten(clean(item.token_id, 60), longest))
+        known_by = shorten(clean(item.token_id, 60), longest)
+        return Words(say("unnamed", id=_marked(known_by)))
     kind, _, known_by = clean(item.subject, 80).partition(":")
     if kind in calendar.words.names:
-        return say(kind, id=shorten(known_by, longest))
-    return shorten(clean(item.app_name or item.app_id or item.subject), longest)
+        return Words(say(kind, id=_marked(shorten(known_by, longest))))
+    known_by = clean(item.app_name or item.app_id or item.subject)
+    return Words(_marked(shorten(known_by, longest)))
+
+
+def _marked(value: str) -> str:
+    return f"{OPEN}{value}{CLOSE}"
+
+
+def listed(labels: Sequence[str], calendar: Calendar) -> Words:
+    """Labels joined as the language joins them."""
+    return Words(calendar.listed(labels))
 
 
 def put_in_words(matter: Data, letter: Data, book: Book) -> Data:
@@ -162,7 +188,7 @@ def grouped(matters: Sequence[Data], part: str, calendar: Calendar) -> list[Data
         words, name = matter.get(part, ""), matter["label"]
         groups.setdefault(str(words), []).append(str(name))
     return [
-        {"words": Words(words), "labels": calendar.listed(labels)}
+        {"words": Words(words), "labels": listed(labels, calendar)}
         for words, labels in groups.items()
         if words
     ]

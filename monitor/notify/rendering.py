@@ -5,6 +5,7 @@ is a value, kept on one line and marked as such, so that no value can become mar
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from traceback import walk_tb
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from monitor.notify.safe import CLOSE, OPEN
+from monitor.notify.safe import CLOSE, OPEN, one_line
 
 LARGEST_OUTPUT: Final = 256 * 1024
 _FILTERS: Final = frozenset(
@@ -32,13 +33,15 @@ class Words(str):
     __slots__ = ()
 
 
-def _printed(value: object) -> object:
+def _printed(value: object, number: Callable[[int], str] = str) -> object:
     """What becomes of a value that a template prints."""
     if isinstance(value, (Words, Markup)):
         return value
     if value is None:
         raise TemplateError("prints a value that is not there")
-    line = " ".join(str(value).replace(OPEN, "").replace(CLOSE, "").split())
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = number(value)
+    line = one_line(str(value).replace(OPEN, "").replace(CLOSE, ""))
     return f"{OPEN}{line}{CLOSE}"
 
 
@@ -78,16 +81,25 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def a_sandbox(
-    read: Callable[[str], tuple[str, str] | None], *, html: bool = False
+    read: Callable[[str], tuple[str, str] | None],
+    *,
+    html: bool = False,
+    number: Callable[[int], str] = str,
 ) -> Sandbox:
-    """A sandbox whose `include` finds what `read` returns: a text and its place."""
+    """A sandbox whose `include` finds what `read` returns: a text and its place.
+
+    Args:
+        read: From a name to a text and its place.
+        html: Whether values are escaped rather than marked.
+        number: How the reader's language writes a whole number.
+    """
     sandbox = Sandbox(
         undefined=StrictUndefined,
         autoescape=html,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
-        finalize=None if html else _printed,
+        finalize=None if html else partial(_printed, number=number),
         loader=FunctionLoader(
             lambda name: None if (found := read(name)) is None else (*found, None)
         ),

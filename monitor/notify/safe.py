@@ -29,6 +29,9 @@ Source: Graph API, "Access Tokens", read 2026-11-23; the prefixes are observed.
 """
 
 
+_BREAKING: Final = re.compile(r"[\t-\r\x1c-\x20\x85\u2028\u2029]+")
+
+
 class _Cleaned(dict[int, str]):
     """What `str.translate` makes of each character, worked out once."""
 
@@ -63,6 +66,14 @@ def clean(text: str, longest: int = LONGEST_VALUE) -> str:
     line = text[: longest * 8].translate(_CLEANED)
     line = _SECRET.sub("(hidden)", " ".join(line.split()))
     return shorten(line, longest)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, with single spaces at which lines may break.
+
+    Spaces that do not break a line stay: French has them within its quotes.
+    """
+    return " ".join(filter(None, _BREAKING.split(text)))
 
 
 def shorten(line: str, longest: int) -> str:

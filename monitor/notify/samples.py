@@ -129,9 +129,9 @@ def sample_item(
     about = _ABOUT.get(code)
     if about is not None:
         item = replace(item, subject=about, token_id=None, kind=None, name=None)
-        item = replace(item, used_for=None, reauthorize_url=None)
+        item = replace(item, used_for=None, reauthorize_url=None, verified_at=None)
     if code is Code.ROWS_UNUSABLE:
-        item = replace(item, app_id="", app_name="", verified_at=None)
+        item = replace(item, app_id="", app_name="")
     return item
 
 

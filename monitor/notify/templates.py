@@ -11,6 +11,7 @@ from babel import Locale
 from jinja2 import Template
 from jinja2.exceptions import TemplateError
 
+from monitor.notify.inlining import inlined
 from monitor.notify.rendering import (
     TemplateFaultError,
     Words,
@@ -18,7 +19,7 @@ from monitor.notify.rendering import (
     compiled,
     run,
 )
-from monitor.notify.words import Vocabulary, babel_locale, locale_chain
+from monitor.notify.words import Vocabulary, babel_locale, locale_chain, whole_number
 
 _LARGEST_FILE: Final = 256 * 1024
 _SECTION: Final = re.compile(r"\[([a-z_]+)\]\s*")
@@ -38,7 +39,7 @@ class Book:
             "en",
         )
         """The language of the frame, and so of the letter."""
-        self._sandbox = a_sandbox(self._read)
+        self._sandbox = a_sandbox(self._read, number=self._number)
         self._sandbox.filters["counted"] = self._counted
         self._sections: dict[str, dict[str, Template]] = {}
         self.words = self._vocabulary()
@@ -85,6 +86,9 @@ class Book:
             if found is not None:
                 words = words.over(_vocabulary(*found, babel_locale(folder.name)))
         return words
+
+    def _number(self, n: int) -> str:
+        return whole_number(n, babel_locale(self.language))
 
     def _counted(self, number: object, key: str) -> Words:
         """The filter `counted`: `{{ others | counted("more") }}`."""
@@ -149,7 +153,7 @@ class Shelf:
             if found is None:
                 raise TemplateFaultError("layout.html:1: no such template")
             sandbox = a_sandbox(lambda _: None, html=True)
-            self._layout = compiled(sandbox, *found)
+            self._layout = compiled(sandbox, inlined(*found), found[1])
         return run(self._layout, data).strip() + "\n"
 
 

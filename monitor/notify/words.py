@@ -65,7 +65,15 @@ def babel_locale(tag: str) -> Locale:
 
 
 _PLACE: Final = re.compile(r"\{(\w*)\}")
-_PLACES: Final = frozenset({"n", "name", "id"})
+_PLACES: Final = frozenset({"n", "name", "id", "at", "relative", "words"})
+
+
+def whole_number(n: int, locale: Locale) -> str:
+    """The number as the language writes it: `2,310`, `2.310`."""
+    return str(n) if abs(n) < _GROUPED else format_decimal(n, locale=locale)
+
+
+_GROUPED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,7 @@ class Counted:
         Source: unicode.org/reports/tr35/tr35-numbers.html, "Language Plural Rules".
         """
         form = self.forms.get(self.locale.plural_form(n)) or self.forms["other"]
-        return form.replace("{n}", format_decimal(n, locale=self.locale))
+        return form.replace("{n}", whole_number(n, self.locale))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +166,9 @@ class Vocabulary:
     def scope_in_full(self, name: str) -> str:
         """The same with Facebook's name of it, by which it can be found."""
         words = self.scopes.get(name)
-        return f"{words} ({name})" if words else clean(name, 60)
+        return (
+            self.say("permission", words=words, name=name) if words else clean(name, 60)
+        )
 
 
 def _checked(section: str, key: str, phrase: str, locale: Locale) -> None:
@@ -198,7 +208,7 @@ class Calendar:
         pattern = "day" if local.year == today.year else "day_and_year"
         relative = self._relative(days)
         return {
-            "full": f"{moment} ({relative})",
+            "full": self.words.say("full", at=moment, relative=relative),
             "at": moment,
             "day": self._format(pattern, local),
             "relative": relative,

@@ -14,9 +14,9 @@ _WIDE: Final = (
     "\u2e80-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff"
 )
 # ruff: noqa: RUF001 - these very characters
-_OPENING: Final = "（「『【〈《［｛"
+_OPENING: Final = "(（「『【〈《［｛"
 _CLOSING: Final = (
-    "、。，．：；？！）」』】〉》］｝ー々…・ぁぃぅぇぉっゃゅょァィゥェォッャュョ"
+    "),.、。，．：；？！）」』】〉》］｝ー々…・ぁぃぅぇぉっゃゅょァィゥェォッャュョ"
 )
 _PIECE: Final = re.compile(
     f"[{_OPENING}]*(?:[^ {_WIDE}]+|[^ {_OPENING}{_CLOSING}]|(?=[{_CLOSING}]))"

@@ -58,7 +58,7 @@ HOSTILE = (
     "<!--",
     "]]>",
     "&lt;b&gt;",
-    "</bdi><h1>x</h1>",
+    "</span><h2>x</h2>",
     "=?utf-8?q?Evil?=",
     "=?utf-8?b?RXZpbA==?= <evil@elsewhere.example>",
     '=?x?q?=0D=0ABcc:_evil@elsewhere.example?="',

@@ -17,8 +17,9 @@ from pathlib import Path
 from monitor.core.delivery import Letter, Role
 from monitor.core.incident import Reason
 from monitor.core.tokens import SYSTEM_USER
+from monitor.core.verdict import Audience
 from monitor.notify.compose import Composed
-from monitor.notify.facts import OPERATORS_PRODUCT
+from monitor.notify.facts import OPERATORS_PRODUCT, told_findings
 from monitor.notify.safe import clean
 from monitor.notify.templates import Shelf, built_in
 from monitor.notify.words import locale_chain
@@ -34,7 +35,7 @@ _EMPTY = r'""|„“|“”|«\s*»|「」| ,| \.(?!\w)|\(\)|\uff08\uff09'
 """Quotes or brackets with nothing between them, and what stands before a stop."""
 _END = "(?<=[.?:\u061f])\\s+|(?<=[\u3002\uff1f])"
 """Where a sentence ends, in Arabic and in Japanese too."""
-_MAIL = re.compile(r"[\w.+…-]+@[\w.-]+\.\w+")
+_MAIL = re.compile(r"[\w.+…-]+@[\w.-]+\.\w+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def page(composed: Composed) -> _Page:
 def plain(text: str) -> str:
     """Words only: what both parts must say."""
     text = re.sub(r"^(-|--) ?|^-{3,}$", "", text, flags=re.MULTILINE)
-    return "".join(re.sub(r"[\s:-]", "", unescape(text)))
+    return "".join(re.sub("[\\s:`\uff1a-]", "", unescape(text)))
 
 
 def subject_is_calm(letter: Letter, composed: Composed) -> Iterator[str]:
@@ -138,7 +139,9 @@ def subject_names_product_and_object(
 def one_primary_link(letter: Letter, composed: Composed) -> Iterator[str]:
     buttons, lead = page(composed).buttons, letter.items[0]
     asked = letter.role is not Role.OPERATOR and lead.reason is not Reason.RESOLVED
-    wanted = asked and lead.reauthorize_url and lead.kind != SYSTEM_USER
+    audience = told_findings(lead, letter.role)[0].meaning.audience
+    mendable = audience is Audience.OWNER and lead.kind != SYSTEM_USER
+    wanted = asked and mendable and lead.reauthorize_url
     if buttons != bool(wanted):
         yield f"{buttons} buttons"
 
@@ -170,9 +173,9 @@ def dates_have_a_zone(letter: Letter, composed: Composed) -> Iterator[str]:
     """A year is followed by a time, a time by a zone; 2024 is history."""
     text = " ".join(_URL.sub("", composed.text).split())
     for date in re.findall(r"(?<![\d-])20(?!24)\d\d(?!-W)\D.{0,22}", text):
-        if not re.search(r"\d\d:\d\d(:\d\d)? (UTC|[A-Z]{2,5})\b", date):
+        if not re.search(r"\d\d:\d\d(:\d\d)? (UTC|[A-Z]{2,5})(?![A-Za-z])", date):
             yield f"no time or zone: {date}"
-    for time in re.findall(r"\b\d\d:\d\d\b.{0,8}", text):
+    for time in re.findall(r"(?<!\d)\d\d:\d\d(?!\d).{0,8}", text):
         if not re.match(r"\d\d:\d\d(:\d\d)? [A-Z]{2,5}", time):
             yield f"no zone: {time}"
 

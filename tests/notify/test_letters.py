@@ -146,8 +146,8 @@ PLANTED: dict[lint.Rule, list[Callable[[Composed], Composed]]] = {
         _subject("[Acme Publisher] Action required"),
     ],
     lint.one_primary_link: [
-        _html('<p class="url">', '<p class="button">'),
-        _html('<p class="button">', '<p class="url">'),
+        _html('class="url"', 'class="button"'),
+        _html('class="button"', 'class="url"'),
     ],
     lint.links_go_where_they_say: [
         _text(_LINK, "https://elsewhere.example/"),
@@ -181,7 +181,7 @@ PLANTED: dict[lint.Rule, list[Callable[[Composed], Composed]]] = {
     lint.lines_are_not_too_wide: [_text("Hello", "Hello" * 20)],
     lint.the_page_is_quiet: [
         _html(' lang="en"', ""),
-        _html("<p>", '<p><img alt="">'),
+        _html("</p>", '</p><img alt="">'),
         _html("background: #ffffff", "background: url(x)"),
     ],
     lint.headers_are_complete: [
