@@ -23,6 +23,7 @@ from monitor.log import configure
 from monitor.notify.compose import Composer
 from monitor.notify.email import Mailer
 from monitor.notify.heartbeat import Heartbeat
+from monitor.notify.leaflets import Leaflets
 from monitor.notify.server import Server, Tls
 from monitor.probe.meta import MetaProbe
 from monitor.store import Store, connect
@@ -62,6 +63,7 @@ class House:
     checker: Checker
     courier: Courier
     composer: Composer
+    leaflets: Leaflets
     guard: ClockGuard
 
 
@@ -122,6 +124,7 @@ def charter_of(settings: Settings) -> Charter:
         operators=settings.operator.email,
         mail_domain=settings.mail.sender.address.rpartition("@")[2],
         bounce_address=settings.mail.bounce_address,
+        public_url=settings.web.public_url if settings.web.listen else None,
         group_wait=settings.mail.group_wait,
         hours=None if hours is None else Hours(hours.days, hours.start, hours.end),
         locale=settings.mail.locale,
@@ -151,7 +154,9 @@ def composer_of(settings: Settings) -> Composer:
         templates=settings.mail.templates,
         contact=settings.mail.reply_to,
     )
-    faults = composer.check() if settings.mail.templates is not None else []
+    faults = []
+    if settings.mail.templates is not None:
+        faults = [*composer.check(), *Leaflets(settings.mail.templates).check()]
     if faults:
         raise ConfigurationError(*faults)
     return composer
@@ -235,8 +240,11 @@ async def open_house(
                 await checker.judge_again()
 
         guard = ClockGuard(store, probe, charter, watch, set_right)
+        leaflets = Leaflets(settings.mail.templates)
         try:
-            yield House(settings, charter, store, checker, courier, composer, guard)
+            yield House(
+                settings, charter, store, checker, courier, composer, leaflets, guard
+            )
         finally:
             await guard.close()
             await checker.close()

@@ -20,6 +20,7 @@ _TOKEN_SHAPES: Final = re.compile(
     | (?<=access_token=)[^\s"'&<>]+
     | (?<=input_token=)[^\s"'&<>]+
     | (?<=Bearer\ )[^\s"'&<>]+
+    | (?<=/mute/)[^\s"'&<>/]+            # links of letters, as servers may repeat them
     """,
     re.VERBOSE,
 )

@@ -12,9 +12,12 @@ import structlog
 from monitor import __version__
 from monitor.app import House, clock
 from monitor.config.addresses import Listen
+from monitor.core.mute import Sheet, Wish
 from monitor.core.vitals import Ailment, Organ
 from monitor.jobs import Delivered, Tally
+from monitor.jobs.muting import Desk, later
 from monitor.jobs.signs import Signs
+from monitor.notify.leaflets import Leaflets
 from monitor.store.gauges import Gauges, Snapshot
 from monitor.systemd import Manager
 from monitor.web.kept import Kept
@@ -44,6 +47,7 @@ class Presence:
         self._manager = manager
         self._signs = Signs(monotonic)
         self._counts = Counts()
+        self._leaflets = Leaflets()
         self._door: Door | None = None
         self._place: Listen | None = None
         self._face: _Face | None = None
@@ -78,7 +82,8 @@ class Presence:
     async def _opened(self, place: Listen | None) -> Door | None:
         if place is None:
             return None
-        door = await Door.open(place.host, place.port, pages(self.sick, self._metrics))
+        app = pages(self.sick, self._metrics, self._mute)
+        door = await Door.open(place.host, place.port, app)
         log.info("web.listening", host=place.host, port=door.port)
         return door
 
@@ -181,6 +186,14 @@ class Presence:
         )
         return exposition(view)
 
+    async def _mute(
+        self, link: str, wish: Wish, language: str, nonce: str
+    ) -> tuple[Sheet, str]:
+        """Serve a reader who wants no reminders; between two houses, nobody does."""
+        if self._face is None:
+            return later(self._leaflets, language, nonce)
+        return await self._face.desk.serve(link, wish, language, nonce)
+
     async def _ping(self) -> None:
         """Tell systemd that we live, as often as it wants, unless a job hangs.
 
@@ -220,6 +233,7 @@ class _Face:
         self.hourly = {
             app_id: app.hourly_calls for app_id, app in house.charter.apps.items()
         }
+        self.desk = Desk(house.store, house.leaflets, clock)
         self._tick = house.settings.schedule.tick
         self._signs = signs
         self._touch = Kept(touch, keep=_PROBE, patience=_PROBE)

@@ -12,6 +12,7 @@ import pytest
 
 from monitor.app import House, open_house
 from monitor.config import Settings, load
+from monitor.core.mute import Sheet, Wish
 from monitor.core.vitals import Ailment, Organ
 from monitor.jobs import Delivered, Tally, signs
 from monitor.presence import Presence
@@ -158,3 +159,14 @@ async def test_the_caretaker_says_what_else_ails_the_house(house: House) -> None
         assert 'token_monitor_ready{organ="smtp"} 0.0' in shown
         assert 'token_monitor_ready{organ="graph"} 1.0' in shown
     assert [each.organ for each in await presence.sick()] == [Organ.SCHEDULER]
+
+
+async def test_between_two_houses_readers_are_asked_to_come_again(
+    house: House,
+) -> None:
+    presence = Presence(Manager())
+    wish = ("0123456789ab.aaaaaaaaaaaaaaaa", Wish.STOP, "en", "nonce")
+    shown, page = await presence._mute(*wish)
+    assert (shown, "Please try again later" in page) == (Sheet.LATER, True)
+    async with presence.of(house, *JOBS):
+        assert (await presence._mute(*wish))[0] is Sheet.UNKNOWN

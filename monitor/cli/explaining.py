@@ -59,8 +59,11 @@ async def _explain(
     verdict = classify(view.observation, view.expected, rule, now)
     history = await store.reports.history(view.row_id)
     entries = await store.reports.entries(token_row=view.row_id)
+    token = token_json(view, charter)
+    incident = token["incident"]
+    muted = [] if incident is None else await store.mutes.of(incident["id"])
     return {
-        "token": token_json(view, charter),
+        "token": token,
         "damaged": list(view.damaged),
         "verdict": {
             "severity": verdict.severity,
@@ -87,6 +90,9 @@ async def _explain(
             for row in history
         ],
         "said": [entry_json(row) for row in entries],
+        "muted": [
+            {"reader": reader, "since": instant(since)} for reader, since in muted
+        ],
         "next_check_at": instant(view.next_check_at),
         "silence": None
         if view.silenced_until is None
@@ -143,6 +149,8 @@ def _print_story(story: dict[str, Any]) -> None:
             f"  {entry['planned_at']} {entry['reason']} to {entry['recipient']}: "
             f"{entry['state']}{_entry_why(entry)}"
         )
+    for mute in story["muted"]:
+        say(f"{mute['reader']} stopped reminders at {mute['since']}")
     if story["silence"]:
         quiet = story["silence"]
         say(f"silent until {quiet['until']} by {quiet['by']}: {quiet['reason']}")

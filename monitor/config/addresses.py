@@ -18,6 +18,8 @@ _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _MAILBOX = re.compile(r"(?P<name>[^<>]*?)\s*<(?P<address>[^<>\s]*)>")
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~/-]*)?")
+_LONGEST_PUBLIC: Final = 200
 REAUTHORIZE_FIELDS: Final = ("token_id", "app_id")
 """What a re-authorisation URL may hold in braces."""
 
@@ -126,6 +128,11 @@ def _public_url(value: object) -> str:
     parts = _web_url(value, expected)
     if parts.query or parts.fragment:
         raise wrong(f"holds '?' or '#', expected {expected}")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise wrong("http is for this machine only: letters link to https")
+    # It stands whole in a header line, which holds 998 octets: RFC 5322, 2.1.1.
+    if len(str(value)) > _LONGEST_PUBLIC or not _PLAIN_URL.fullmatch(str(value)):
+        raise wrong(f"is too long, or not of plain letters, expected {expected}")
     return str(value).rstrip("/")
 
 

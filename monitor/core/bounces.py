@@ -4,49 +4,35 @@ Everybody can mail that address, so a report counts only if it proves that it sa
 letter: by our signature in its recipient, or by the random Message-ID.
 """
 
-import hmac
-import re
-from base64 import b32encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import blake2b
 from typing import Final
+
+from monitor.core.signature import SIGNED, SIGNED_LENGTH, letter_of, signed
 
 LONGEST_LOCAL: Final = 64
 """RFC 5321, section 4.5.3.1.1: the octets of a local part."""
-SIGNATURE_BYTES: Final = 10
-"""80 bits: guessing one takes more mail than anybody can send."""
-_TOKEN: Final = re.compile(r"([0-9a-f]{12})\.([a-z2-7]{16})")
-_TOKEN_LENGTH: Final = 12 + 1 + 16
-LONGEST_BASE: Final = LONGEST_LOCAL - _TOKEN_LENGTH - 1
+LONGEST_BASE: Final = LONGEST_LOCAL - SIGNED_LENGTH - 1
 """How long the local part of `mail.bounce_address` may be."""
-
-
-def signed(letter_id: str, key: bytes) -> str:
-    """The id of a letter with a signature only we can make; lower case throughout.
-
-    Local parts come back in any case, so neither half depends on it.
-    """
-    digest = blake2b(
-        letter_id.encode(), key=key, digest_size=SIGNATURE_BYTES, person=b"bounce-v1"
-    ).digest()
-    return f"{letter_id}.{b32encode(digest).decode('ascii').lower()}"
+_PURPOSE: Final = b"bounce-v1"
 
 
 def envelope_sender(bounce_address: str, letter_id: str, key: bytes) -> str:
     """Where the bounces of a letter go: `bounces+ID.SIGNATURE@acme.example`."""
     local, _, domain = bounce_address.rpartition("@")
-    return f"{local}+{signed(letter_id, key)}@{domain}"
+    return f"{local}+{signed(letter_id, key, _PURPOSE)}@{domain}"
 
 
 def letters_named(texts: Iterable[str], key: bytes) -> tuple[str, ...]:
     """The letters whose ids stand in these texts under a signature of ours."""
     found: dict[str, None] = {}
     for text in texts:
-        for match in _TOKEN.finditer(text.lower()):
-            if hmac.compare_digest(signed(match[1], key), match[0]):
-                found[match[1]] = None
+        # Local parts come back in any case.
+        for match in SIGNED.finditer(text.lower()):
+            letter = letter_of(match[0], key, _PURPOSE)
+            if letter is not None:
+                found[letter] = None
     return tuple(found)
 
 

@@ -153,6 +153,8 @@ class Drop(StrEnum):
     """The token was removed."""
     DISCARDED = "discarded"
     """The operator discarded what was held."""
+    MUTED = "muted"
+    """The reader stopped reminders of the incident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,10 @@ class Pending:
     """Until when the app's owner letters are held."""
     let_go_at: datetime | None = None
     """What was first seen until then is not held any more."""
+    muted: bool = False
+    """Whether the reader stopped reminders, and was told all news there is."""
+    final: bool = False
+    """Whether this is the last notice before a date; see `core/mute.py`."""
 
 
 Passage: TypeAlias = Wait | Drop | None
@@ -266,7 +272,17 @@ def _outlived(entry: Pending) -> Drop | None:
         return None if entry.true_now else Drop.SUPERSEDED
     if entry.closed and entry.item.reason is not Reason.REPORT:
         return Drop.CLOSED
-    return None if entry.recipient else Drop.NOT_RECIPIENT
+    if not entry.recipient:
+        return Drop.NOT_RECIPIENT
+    return Drop.MUTED if entry.muted and _repeats(entry) else None
+
+
+def _repeats(entry: Pending) -> bool:
+    """Whether it only says again, to a reader who may wish so, what he knows."""
+    if entry.role is Role.OPERATOR:
+        return False
+    closer = entry.item.reason is Reason.CLOSER and not entry.final
+    return closer or entry.item.reason is Reason.REMINDER
 
 
 def _held(entry: Pending, now: datetime) -> Wait | None:

@@ -252,6 +252,7 @@ class Caretaker:
         """Forget what is old enough."""
         charter, reports = self._charter, self._store.reports
         await self._store.ledger.prune(now)
+        await self._store.mutes.prune()
         await reports.forget_pulses(now - _PULSE_KEPT)
         await reports.prune(now - charter.keep_checks, now - charter.keep_outbox)
 

@@ -43,6 +43,8 @@ class Charter:
     """The right side of Message-IDs."""
     bounce_address: str | None = None
     """Where letters come back to; `None`: to the From address, unsigned."""
+    public_url: str | None = None
+    """Where readers reach our pages; `None`: nowhere."""
     group_wait: timedelta = timedelta(minutes=2)
     hours: Hours | None = None
     locale: str = "en"

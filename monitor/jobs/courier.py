@@ -10,14 +10,14 @@ from typing import Final, TypeAlias
 import structlog
 
 from monitor.core.attempt import Attempt, Outcome, Phase
-from monitor.core.bounces import envelope_sender
-from monitor.core.delivery import Item, Letter, Passage, Pending, Role, gate
+from monitor.core.delivery import Item, Passage, Pending, Role, gate
 from monitor.core.incident import Reason
+from monitor.core.mute import is_final
 from monitor.core.observation import classify
 from monitor.errors import UnavailableError
 from monitor.jobs.charter import Charter
 from monitor.jobs.delivered import Delivered
-from monitor.jobs.parcels import letter_of
+from monitor.jobs.parcels import letter_with_links, sender_of
 from monitor.jobs.patience import patiently
 from monitor.jobs.planning import findings_for
 from monitor.jobs.reach import Reach, entries_instead, entries_of_heirs
@@ -200,6 +200,8 @@ class Courier:
             news_at=waiter.news_at,
             held_until=waiter.held_until,
             let_go_at=waiter.let_go_at,
+            muted=waiter.muted,
+            final=is_final(findings, rule, now),
         )
         return item, gate(pending, self._charter.hours, now)
 
@@ -357,8 +359,10 @@ class Courier:
         self, mailer: Mailer, sealed: Sealed, ours_until: datetime
     ) -> Attempt | None:
         """One try; `None` if the gate closed just before `MAIL FROM`."""
+        letter = await letter_with_links(self._store, self._charter, sealed)
+        sender = await sender_of(self._store, self._charter, sealed)
         try:
-            composed = self._composer.compose(self._letter(sealed), self._clock())
+            composed = self._composer.compose(letter, self._clock())
         except UnwritableError as error:
             return Attempt(Outcome.REFUSED, Phase.RCPT, None, str(error))
         except Exception:  # a bug in words must not stop the other letters
@@ -373,7 +377,7 @@ class Courier:
             return await self._store.outbox.still_right(sealed, self._review)
 
         return await mailer.send(
-            await self._envelope_from(sealed),
+            sender or self._composer.envelope_from,
             composed.envelope_to,
             composed.raw,
             before_mail=before_mail,
@@ -382,13 +386,3 @@ class Courier:
                 self._clock() < ours_until and not self._mistimed(sealed)
             ),
         )
-
-    def _letter(self, sealed: Sealed) -> Letter:
-        return letter_of(sealed, self._charter.locale, self._charter.timezone)
-
-    async def _envelope_from(self, sealed: Sealed) -> str:
-        """Where this letter comes back to."""
-        address = self._charter.bounce_address
-        if address is None:
-            return self._composer.envelope_from
-        return envelope_sender(address, sealed.id, await self._store.bounces.key())

@@ -1,13 +1,40 @@
 """Parcels: a sealed letter as its words are written from."""
 
+from dataclasses import replace
 from datetime import datetime
 
-from monitor.core.delivery import Letter
+from monitor.core.bounces import envelope_sender
+from monitor.core.delivery import Letter, Role
 from monitor.core.incident import Reason
+from monitor.core.mute import mute_url
+from monitor.jobs.charter import Charter
+from monitor.store import Store
 from monitor.store.waiters import Sealed, copies
 
 
-def letter_of(sealed: Sealed, locale: str = "en", timezone: str = "UTC") -> Letter:
+async def letter_with_links(store: Store, charter: Charter, sealed: Sealed) -> Letter:
+    """The letter, with the link by which its reader stops reminders if he may."""
+    letter = letter_of(sealed, charter.locale, charter.timezone)
+    base = charter.public_url
+    if base is None or letter.role is Role.OPERATOR:
+        return letter
+    url = mute_url(base, sealed.id, await store.mutes.key())
+    return replace(letter, mute_url=url)
+
+
+async def sender_of(store: Store, charter: Charter, sealed: Sealed) -> str | None:
+    """Where this letter comes back to; `None`: to the From address."""
+    address = charter.bounce_address
+    if address is None:
+        return None
+    return envelope_sender(address, sealed.id, await store.bounces.key())
+
+
+def letter_of(
+    sealed: Sealed,
+    locale: str = "en",
+    timezone: str = "UTC",
+) -> Letter:
     """Everything its reader is told, worst first, good news last.
 
     Args:

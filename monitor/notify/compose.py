@@ -169,6 +169,7 @@ class Composer:
             ("References", headers.message_ids("References", letter.references)),
             ("Auto-Submitted", "auto-generated"),  # RFC 3834, section 5
             ("List-Id", self._list_id),  # RFC 2919
+            *headers.unsubscribe(letter.mute_url),
             (incident, headers.fold(incident, incidents)),
             (reason, headers.fold(reason, reasons)),
         ]

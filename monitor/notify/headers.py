@@ -18,7 +18,7 @@ from typing import Final
 
 import idna
 
-from monitor.notify.safe import clean
+from monitor.notify.safe import clean, safe_url
 
 _LINE: Final = 76
 _LONGEST_LOCAL: Final = 64
@@ -117,6 +117,19 @@ def message_id(text: str) -> str:
     if not _MESSAGE_ID.fullmatch(text):
         raise UnwritableError("the Message-ID is malformed")
     return text
+
+
+def unsubscribe(url: str | None) -> list[tuple[str, str]]:
+    """How a mail program stops what repeats: RFC 2369, section 3.2, and RFC 8058.
+
+    Never folded or encoded: whoever reads it takes the URL as it stands.
+    """
+    if safe_url(url) is None:
+        return []
+    return [
+        ("List-Unsubscribe", f"<{url}>"),
+        ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+    ]
 
 
 def plain_words(texts: Iterable[str], most: int = 100) -> list[str]:

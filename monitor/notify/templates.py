@@ -22,6 +22,8 @@ from monitor.notify.rendering import (
 from monitor.notify.words import Vocabulary, babel_locale, locale_chain, whole_number
 
 _LARGEST_FILE: Final = 256 * 1024
+_MOST_LOCALES: Final = 1000
+"""Visitors of our pages name languages as they like; not all are remembered."""
 _SECTION: Final = re.compile(r"\[([a-z_]+)\]\s*")
 
 
@@ -117,6 +119,7 @@ class Shelf:
         self._books: dict[tuple[str, ...], Book] = {}
         self._chains: dict[str, tuple[str, ...]] = {}
         self._layout: Template | None = None
+        self._pages: dict[str, Template] = {}
 
     def book(self, locale: str) -> Book:
         """The words for a reader of that language, or of the nearest one we have.
@@ -126,6 +129,8 @@ class Shelf:
         """
         chain = self._chains.get(locale)
         if chain is None:
+            if len(self._chains) >= _MOST_LOCALES:
+                self._chains.clear()
             chain = self._chains[locale] = self._chain(locale)
         if chain not in self._books:
             self._books[chain] = Book(self._roots, chain)
@@ -155,6 +160,20 @@ class Shelf:
             sandbox = a_sandbox(lambda _: None, html=True)
             self._layout = compiled(sandbox, inlined(*found), found[1])
         return run(self._layout, data).strip() + "\n"
+
+    def page(self, name: str, data: Mapping[str, object]) -> str:
+        """A page of the web, by the template of that name beside the layout.
+
+        Raises:
+            TemplateFaultError: The template is missing, broken or writes too much.
+        """
+        if name not in self._pages:
+            found = next(filter(None, (_text_of(r / name) for r in self._roots)), None)
+            if found is None:
+                raise TemplateFaultError(f"{name}:1: no such template")
+            sandbox = a_sandbox(lambda _: None, html=True)
+            self._pages[name] = compiled(sandbox, *found)
+        return run(self._pages[name], data).strip() + "\n"
 
 
 def built_in() -> Path:

@@ -1,26 +1,22 @@
 """Letters that came back: found by what a report proves, and settled as refused."""
 
-import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from sqlalchemy import insert, select, update
 
 from monitor.core.bounces import Finding, Report, judge, letters_named, status_of
 from monitor.core.delivery import Role
-from monitor.errors import ConfigurationError
 from monitor.store.damage import readable
 from monitor.store.entries import Entry, add_entries
 from monitor.store.locks import lock_tokens
-from monitor.store.seal import Keyring, SealBrokenError
-from monitor.store.tables import audit, letters, outbox, vault
-from monitor.store.transactions import AnyRow, Database, take_turns
+from monitor.store.seal import Keyring
+from monitor.store.tables import audit, letters, outbox
+from monitor.store.transactions import AnyRow, Database
 from monitor.store.unreachable import Source, mark
+from monitor.store.vault import OwnKey
 from monitor.store.waiters import Waiter, select_waiters, waiter_of
-
-_KEY: Final = "bounce-key"
-_PLACE: Final = b"vault:" + _KEY.encode()
 
 Instead: TypeAlias = Callable[[Sequence[Waiter]], Sequence[Entry]]
 """The waiters of a lost letter → the entries of those who are told instead."""
@@ -31,18 +27,15 @@ class Bounces:
 
     def __init__(self, database: Database, keyring: Keyring) -> None:
         self._database = database
-        self._keyring = keyring
-        self._opened: bytes | None = None
+        self._key = OwnKey(database, keyring, "bounce-key", "bounce addresses")
 
     async def key(self) -> bytes:
-        """The key of all signatures: made once, kept sealed, never shown.
+        """The key of all signatures.
 
         Raises:
             ConfigurationError: None of the configured keys opens it.
         """
-        if self._opened is None:
-            self._opened = await self._read() or await self._made()
-        return self._opened
+        return await self._key.get()
 
     async def settle(
         self, report: Report, author: str, now: datetime, instead: Instead
@@ -105,32 +98,3 @@ class Bounces:
             if row is not None:
                 return row
         return None
-
-    async def _read(self) -> bytes | None:
-        query = select(vault.c.sealed).where(vault.c.name == _KEY)
-        async with self._database.read() as connection:
-            sealed = await connection.scalar(query)
-        return None if sealed is None else self._open(sealed)
-
-    async def _made(self) -> bytes:
-        """Replicas may come together: one makes it, the others find it made."""
-        query = select(vault.c.sealed).where(vault.c.name == _KEY)
-        async with self._database.write() as connection:
-            await take_turns(connection, _KEY)
-            sealed = await connection.scalar(query)
-            if sealed is not None:
-                return self._open(sealed)
-            key = secrets.token_bytes(32)
-            await connection.execute(
-                insert(vault).values(name=_KEY, sealed=self._keyring.seal(key, _PLACE))
-            )
-        return key
-
-    def _open(self, sealed: bytes) -> bytes:
-        try:
-            return self._keyring.open(sealed, _PLACE)
-        except SealBrokenError:
-            raise ConfigurationError(
-                "keys: none of the configured keys opens what signs bounce addresses; "
-                "name the key it was made with"
-            ) from None

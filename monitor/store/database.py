@@ -24,6 +24,7 @@ from monitor.store.hand import Hand
 from monitor.store.holds import Holds
 from monitor.store.inventory import Inventory
 from monitor.store.ledger import Ledger
+from monitor.store.mutes import Mutes
 from monitor.store.outbox import Outbox
 from monitor.store.postgres import open_postgres
 from monitor.store.records import Records
@@ -33,7 +34,7 @@ from monitor.store.signs import Vitals
 from monitor.store.transactions import POSTGRESQL, Database, take_turns
 from monitor.store.unreachable import Unreachable
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The revision of the schema this code speaks; the newest file in migrations/."""
 
 
@@ -55,6 +56,7 @@ class Store:
     digests: Digests
     unreachable: Unreachable
     bounces: Bounces
+    mutes: Mutes
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -89,6 +91,7 @@ async def connect(url: str, keyring: Keyring) -> AsyncIterator[Store]:
             Digests(database),
             Unreachable(database),
             Bounces(database, keyring),
+            Mutes(database, keyring),
         )
     finally:
         await database.close()

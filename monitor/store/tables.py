@@ -289,6 +289,15 @@ everything may, the smallest first; `perhaps_told`: a courier died with its lett
 hand, so nobody knows (ADR 0020).
 """
 
+mutes = Table(
+    "mutes",
+    metadata,
+    Column("incident_id", Text, ForeignKey("incidents.id"), primary_key=True),
+    Column("reader", Text, primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+)
+"""Which readers stopped the reminders of which open incidents."""
+
 holds = Table(
     "holds",
     metadata,

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 
-from monitor.core.delivery import Item, Passage, Role
-from monitor.core.incident import Incident
+from monitor.core.delivery import Drop, Item, Passage, Role
+from monitor.core.incident import Incident, Reason
 from monitor.core.observation import Observation
 from monitor.core.tokens import Expected
 from monitor.store.brake import Ended, Held
@@ -25,6 +25,7 @@ from monitor.store.tables import (
     health,
     incidents,
     introspections,
+    mutes,
     outbox,
     tokens,
 )
@@ -66,6 +67,8 @@ class Waiter:
     let_go_at: datetime | None = None
     perhaps_told: bool = False
     """Whether a courier died with it in hand."""
+    muted: bool = False
+    """Whether the reader stopped reminders, and was told all news there is."""
 
     @property
     def group(self) -> tuple[str, str, str, str]:
@@ -119,6 +122,30 @@ class Pass:
 
 
 _newer = outbox.alias("newer")
+_news = outbox.alias("news")
+_told = outbox.alias("told")
+
+
+def _muted() -> ColumnElement[bool]:
+    """Whether the reader stopped reminders and has missed nothing.
+
+    News that was superseded before it left, or refused, is told by what follows it.
+    """
+    told_since = exists().where(
+        _told.c.incident_id == _news.c.incident_id,
+        _told.c.recipient == _news.c.recipient,
+        _told.c.number > _news.c.number,
+        _told.c.state == "sent",
+    )
+    missed = exists().where(
+        _news.c.incident_id == outbox.c.incident_id,
+        _news.c.recipient == outbox.c.recipient,
+        _news.c.number < outbox.c.number,
+        _news.c.reason.in_([Reason.OPENED, Reason.WORSENED]),
+        or_(_news.c.state == "refused", _news.c.dropped_for == Drop.SUPERSEDED),
+        ~told_since,
+    )
+    return and_(mutes.c.since.is_not(None), ~missed)
 
 
 def select_waiters() -> Select[Any]:
@@ -149,12 +176,18 @@ def select_waiters() -> Select[Any]:
         apps.c.rejected_at,
         apps.c.held_until,
         apps.c.let_go_at,
+        _muted().label("muted"),
     ).select_from(
         outbox.join(incidents, incidents.c.id == outbox.c.incident_id)
         .outerjoin(tokens, tokens.c.row_id == outbox.c.token_row)
         .outerjoin(health, health.c.token_row == outbox.c.token_row)
         .outerjoin(introspections, introspections.c.token_row == outbox.c.token_row)
         .outerjoin(apps, apps.c.id == outbox.c.app_id)
+        .outerjoin(
+            mutes,
+            (mutes.c.incident_id == outbox.c.incident_id)
+            & (mutes.c.reader == outbox.c.recipient),
+        )
     )
 
 
@@ -196,6 +229,7 @@ def waiter_of(row: AnyRow) -> Waiter:
         held_until=row.held_until,
         let_go_at=row.let_go_at,
         perhaps_told=bool(row.perhaps_told),
+        muted=bool(row.muted),
     )
 
 

@@ -180,7 +180,8 @@ async def _settle_unheard(
     now: datetime,
 ) -> None:
     """Settle notices that nobody is left to hear, or no reminder would follow them."""
-    left = [waiter for waiter, why in dropped if why is Drop.NOT_RECIPIENT]
+    unwanted = {Drop.NOT_RECIPIENT, Drop.MUTED}
+    left = [waiter for waiter, why in dropped if why in unwanted]
     for start in range(0, len(left), _MOST_AT_ONCE):
         some = left[start : start + _MOST_AT_ONCE]
         alive = select(outbox.c.incident_id, outbox.c.number).where(

@@ -1,4 +1,4 @@
-"""Pages: is the process alive, is it ready for trust, and what does it count."""
+"""Pages: is the process alive and ready for trust, what does it count; and `/mute/`."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -11,6 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitor.core.vitals import Ailment
+from monitor.web.mute import Serve, mute_route
 
 Sick = Callable[[], Awaitable[Sequence[Ailment]]]
 """What does not do its work at this moment; nothing: all is well."""
@@ -19,13 +20,14 @@ _HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     # One question a visit: nobody keeps a connection of ours.
     (b"connection", b"close"),
 )
 
 
-def pages(sick: Sick, metrics: Callable[[], Awaitable[bytes]]) -> ASGIApp:
+def pages(sick: Sick, metrics: Callable[[], Awaitable[bytes]], mute: Serve) -> ASGIApp:
     """The whole web, for whoever serves it."""
 
     async def healthz(_: Request) -> Response:
@@ -44,6 +46,7 @@ def pages(sick: Sick, metrics: Callable[[], Awaitable[bytes]]) -> ASGIApp:
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", exposition),
+        mute_route(mute),
     ]
     app = Starlette(routes=routes)
     # A redirect would be built from whatever the visitor calls us.
@@ -57,7 +60,7 @@ def _line(ailment: Ailment) -> str:
 
 
 class _Guarded:
-    """Adds to every reply what browsers must know of it."""
+    """Adds to every reply what browsers must know of it, if it does not say so."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -65,7 +68,10 @@ class _Guarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_HEADERS]
+                own = list(message["headers"])
+                named = {name.lower() for name, _ in own}
+                more = (each for each in _HEADERS if each[0] not in named)
+                message["headers"] = [*own, *more]
             await send(message)
 
         await self._app(scope, receive, guarded)

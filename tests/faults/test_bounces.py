@@ -12,6 +12,8 @@ from monitor.core.tokens import Code, Introspection
 from monitor.jobs.reach import entries_instead
 from monitor.notify.dsn import read_report
 from monitor.store import Store
+from monitor.store.bounces import Bounces
+from monitor.store.seal import Keyring
 from tests.faults.office import Office, an_owing_office
 from tests.faults.smtp import Post, Taken, a_post
 from tests.notify.reports import a_bounce, an_away_note
@@ -193,7 +195,9 @@ async def test_a_bounced_letter_to_the_operator_opens_nothing(office: Office) ->
     assert await state(office, OPS) == "refused"
 
 
-async def test_the_key_is_the_same_for_every_process(office: Office) -> None:
+async def test_the_key_is_the_same_for_every_process(
+    office: Office, keyring: Keyring
+) -> None:
     first = await office.store.bounces.key()
-    office.store.bounces._opened = None
-    assert await office.store.bounces.key() == first
+    another = Bounces(office.store.database, keyring)
+    assert await another.key() == first

@@ -16,7 +16,8 @@ from monitor.core.policy import Rule
 from monitor.core.tokens import Code
 from monitor.sandbox.clock import VirtualClock
 from monitor.sandbox.letters import Received
-from monitor.sandbox.scenario import Event, Owner, State, TokenPlan
+from monitor.sandbox.scenario import Event, Owner, TokenPlan
+from monitor.sandbox.states import State
 from monitor.store.codec import decode_incident
 from tests.jobs.house import (
     ACME,

@@ -312,7 +312,7 @@ async def test_letters_of_the_older_schema_count(
 ) -> None:
     database = _open(database_url)
     async with database.write() as connection:
-        await connection.run_sync(partial(to, revision="0003"))
+        await connection.run_sync(partial(to, revision="0004"))
         await connection.execute(
             text(
                 "INSERT INTO letters (id, message_id, recipient, role, product, "
@@ -322,7 +322,7 @@ async def test_letters_of_the_older_schema_count(
             {"at": microseconds(NOW)},
         )
     await database.close()
-    assert await upgrade_database(database_url) == ("0003", HEAD)
+    assert await upgrade_database(database_url) == ("0004", HEAD)
     async with connect(database_url, keyring) as store:
         await news(store, "b")
         assert (await seal(store)).sealed == 0

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from monitor.core.mute import Sheet
+from monitor.core.vitals import Ailment
 from monitor.errors import UnavailableError
 from monitor.web.pages import pages
 from monitor.web.serve import VISIT, Door
@@ -17,7 +19,7 @@ Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Dial = Callable[..., Awaitable[Line]]
 
 
-async def well() -> list[object]:
+async def well() -> list[Ailment]:
     return []
 
 
@@ -25,9 +27,16 @@ async def fails() -> bytes:
     raise RuntimeError("a bug of ours")
 
 
+async def unknown(*_: object) -> tuple[Sheet, str]:
+    return Sheet.UNKNOWN, "unknown"
+
+
+PAGES = pages(well, fails, unknown)
+
+
 @asynccontextmanager
 async def door(visit: float = VISIT) -> AsyncIterator[Door]:
-    opened = await Door.open(LOOPBACK, 0, pages(well, fails), visit)  # type: ignore[arg-type] # nobody is sick
+    opened = await Door.open(LOOPBACK, 0, PAGES, visit)
     try:
         yield opened
     finally:
@@ -152,10 +161,22 @@ async def test_a_place_that_is_taken_is_named() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UnavailableError) as caught:
-            await Door.open(LOOPBACK, port, pages(well, fails))  # type: ignore[arg-type]
+            await Door.open(LOOPBACK, port, PAGES)
         assert str(caught.value) == (
             f"web.listen: cannot listen on {LOOPBACK}:{port}: Address already in use; "
             "end the process that has the port, or choose another"
         )
     with pytest.raises(UnavailableError, match="no interface of this machine has"):
-        await Door.open("192.0.2.1", 1, pages(well, fails))  # type: ignore[arg-type]
+        await Door.open("192.0.2.1", 1, PAGES)
+
+
+async def test_who_hangs_up_amid_his_wish_is_not_news(
+    line: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with door() as there:
+        _, writer = await line(
+            there, "POST /mute/x HTTP/1.1\r\nContent-Length: 9\r\n\r\nList"
+        )
+        writer.transport.abort()
+        assert (await get(there)).text == "alive\n"
+    assert caplog.records == []
