@@ -185,7 +185,9 @@ async def test_a_warning_waits_for_the_owners_office_hours(
 async def test_it_leaves_as_soon_as_less_than_a_day_is_left(
     house: Builder, clock: VirtualClock
 ) -> None:
-    home = await at_the_weekend(house, clock, in_berlin(expires_in=30 * HOUR))
+    clock.now = SATURDAY
+    plan = in_berlin(expires_in=30 * HOUR)
+    home = await house(plan, rule=AT_FOURTEEN_DAYS, hours=OFFICE)
     await home.live(6 * HOUR - MINUTE)
     assert home.letters() == []
     await home.live(5 * MINUTE)
@@ -323,10 +325,11 @@ async def test_what_is_over_before_it_was_told_is_not_told(house: Builder) -> No
 
 async def test_the_operator_is_written_to_at_any_rate(house: Builder) -> None:
     """Whoever is owner and operator at once hears of both."""
-    home = await house(a_token(owner=OPS), brake=replace(NO_STORM, letters_per_day=1))
+    once = replace(NO_STORM, letters_per_day=1)
+    home = await house(a_token(owner=OPS), rule=Rule(check_every=HOUR / 2), brake=once)
     home.graph.set_state("north", "revoked")
     await home.live(HOUR)
     home.graph.set_app_secret(ACME.id, "another-secret")
-    await home.live(8 * HOUR)
+    await home.live(2 * HOUR)
     products = [letter.subject.partition("]")[0] for letter in home.letters(OPS)]
     assert products == ["[Acme", "[token-monitor"]
