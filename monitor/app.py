@@ -116,6 +116,7 @@ def charter_of(settings: Settings) -> Charter:
         sudden.within,
         sudden.release_after,
         settings.hold.owner_letters_per_hour,
+        settings.mail.letters_per_day,
     )
     return Charter(
         rules=settings.rules,

@@ -131,6 +131,8 @@ class Waiting(StrEnum):
     """As many owner letters as an hour may see have left."""
     SILENCE = "silence"
     HOURS = "hours"
+    CAP = "cap"
+    """As many letters as a day may bring this reader have left; see `core/cap.py`."""
     CHANNEL = "channel"
     RETRY = "retry"
     ATTEMPT = "attempt"
@@ -235,7 +237,9 @@ Passage: TypeAlias = Wait | Drop | None
 def gate(entry: Pending, hours: Hours | None, now: datetime) -> Passage:
     """Whether an entry may go, waits and until when, or is outlived.
 
-    Asked when a letter is sealed and again just before `MAIL FROM`.
+    Asked when a letter is sealed and again just before `MAIL FROM`. At the seal the cap
+    (`core/cap.py`) comes next, before any last look is taken, and the pace
+    (`core/hold.py`) at the end.
     """
     outlived = _outlived(entry)
     if outlived is not None:
@@ -245,10 +249,15 @@ def gate(entry: Pending, hours: Hours | None, now: datetime) -> Passage:
     held = _held(entry, now)
     if held is not None:
         return held
-    if hours is not None and entry.role is not Role.OPERATOR and _can_wait(entry, now):
+    if (
+        hours is not None
+        and entry.role is not Role.OPERATOR
+        and can_wait(entry.item, now)
+    ):
         opens = hours.next_open(now, entry.timezone)
         if opens > now:
-            return Wait(Waiting.HOURS, min(opens, _last_day_of(entry) or opens))
+            last_day = _last_day_of(entry.item)
+            return Wait(Waiting.HOURS, min(opens, last_day or opens))
     if entry.item.reason is Reason.RESOLVED or entry.item.token_id is None:
         return None
     return _look(entry, now)
@@ -285,7 +294,7 @@ def _held(entry: Pending, now: datetime) -> Wait | None:
         return None
     sudden = any(finding.sudden for finding in entry.item.findings)
     is_news = sudden or entry.news_at is not None
-    last_day = _last_day_of(entry)
+    last_day = _last_day_of(entry.item)
     if not is_news and last_day is not None and now >= last_day:
         return None
     seen = entry.last_checked_at
@@ -293,18 +302,18 @@ def _held(entry: Pending, now: datetime) -> Wait | None:
     return Wait(Waiting.HOLD, min(until, now + LOOK_AGAIN), look=is_news and stale)
 
 
-def _can_wait(entry: Pending, now: datetime) -> bool:
-    """Office hours are kept, except when less than a day is left."""
-    if entry.item.reason is Reason.RESOLVED:
+def can_wait(item: Item, now: datetime) -> bool:
+    """Whether nothing has stopped yet, and a day or more is left."""
+    if item.reason is Reason.RESOLVED:
         return True
-    last_day = _last_day_of(entry)
-    return not entry.item.dead and (last_day is None or now < last_day)
+    last_day = _last_day_of(item)
+    return not item.dead and (last_day is None or now < last_day)
 
 
-def _last_day_of(entry: Pending) -> datetime | None:
+def _last_day_of(item: Item) -> datetime | None:
     """The first instant with less than a day left; `None`: there is no such date."""
-    deadline = entry.item.deadline
-    if deadline is None or entry.item.reason is Reason.RESOLVED:
+    deadline = item.deadline
+    if deadline is None or item.reason is Reason.RESOLVED:
         return None
     return deadline - _LAST_DAY + timedelta.resolution
 

@@ -36,7 +36,7 @@ PACED_OVER: Final = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Brake:
-    """When a wave is held, for how long, and how many letters may leave in an hour."""
+    """When a wave is held, for how long, and how many letters may leave."""
 
     share: float = 0.05
     """Of the users looked at; more make a wave."""
@@ -46,6 +46,8 @@ class Brake:
     release_after: timedelta = timedelta(hours=4)
     owner_letters_per_hour: int | None = 200
     """`None`: as many as there are."""
+    letters_per_day: int | None = 5
+    """To one address, but for the operator's; `None`: as many as there are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,8 +119,8 @@ class Courier:
     ) -> Pass:
         """Put every due entry through the gate once, reader by reader."""
         if not self._begun and self._watch.trusted():
-            # Under the configuration before this one, the hours may have been others.
-            await self._store.outbox.end_hours(self._clock())
+            # Under the configuration before this one, hours and cap may have differed.
+            await self._store.outbox.ask_again(self._clock())
             self._begun = True
         total, after = Pass(), FIRST
         while True:

@@ -31,6 +31,11 @@ from monitor.notify.words import Calendar, babel_locale, locale_chain, zone_name
 TRIAL: Final = "test.txt"
 LONGEST_SUBJECT: Final = 100
 MOST_ITEMS: Final = 100
+LARGEST: Final = 100_000
+"""Bytes of a letter as it is sent. Gmail hides the end of what is larger than about
+102 kB, as senders report; a guess."""
+_FEWEST: Final = 3
+"""So many matters are named, however long their names are."""
 _MOST_TOLD: Final = 10
 """Matters with a section of their own; the others are points of a list."""
 _SHORTEST_NAME: Final = 12
@@ -134,15 +139,27 @@ class Composer:
             UnwritableError: Its address can never be written; settle it as refused.
         """
         to = headers.address(letter.to)
-        copies = _writable(letter.cc, to)
-        draft, fell_back = self._written(letter, now)
-        lines = self._headers(letter, draft.subject, (to, *copies), now)
+        recipients = (to, *_writable(letter.cc, to))
+        most = MOST_ITEMS
+        while True:
+            composed = self._composed(letter, recipients, now, most)
+            if len(composed.raw) <= LARGEST or most <= _FEWEST:
+                return composed
+            most //= 2  # the others are counted
+
+    def _composed(
+        self, letter: Letter, recipients: tuple[str, ...], now: datetime, most: int
+    ) -> Composed:
+        draft, fell_back = self._written(letter, now, most)
+        lines = self._headers(letter, draft.subject, recipients, now)
         raw = headers.serialise(lines, draft.text, draft.html)
         return Composed(
-            draft.subject, draft.text, draft.html, raw, (to, *copies), fell_back
+            draft.subject, draft.text, draft.html, raw, recipients, fell_back
         )
 
-    def _written(self, letter: Letter, now: datetime) -> tuple[_Draft, str | None]:
+    def _written(
+        self, letter: Letter, now: datetime, most: int
+    ) -> tuple[_Draft, str | None]:
         """The words, and the first fault that kept better ones from being used.
 
         The operator's words come before ours, and the reader's language before English.
@@ -152,7 +169,8 @@ class Composer:
         tries.append((self._own, replace(letter, locale="en")))
         for shelf, spoken in tries:
             try:
-                draft = self._draft(shelf, spoken, now)
+                page = self._page(shelf, spoken, now, most)
+                draft = _Draft(page.subject, page.text(), page.html(shelf))
             except TemplateFaultError as fault:
                 faults.append(str(fault))
                 continue
@@ -198,11 +216,9 @@ class Composer:
             (reason, headers.fold(reason, reasons)),
         ]
 
-    def _draft(self, shelf: Shelf, letter: Letter, now: datetime) -> _Draft:
-        page = self._page(shelf, letter, now)
-        return _Draft(page.subject, page.text(), page.html(shelf))
-
-    def _page(self, shelf: Shelf, letter: Letter, now: datetime) -> _Page:
+    def _page(
+        self, shelf: Shelf, letter: Letter, now: datetime, most: int = MOST_ITEMS
+    ) -> _Page:
         book = shelf.book(letter.locale)
         chain = locale_chain(letter.locale)
         tag = chain[0] if book.language in chain[:-1] else book.language
@@ -215,7 +231,7 @@ class Composer:
         told = [item for item in letter.items if item.reason is not Reason.RESOLVED]
         healed = [item for item in letter.items if item.reason is Reason.RESOLVED]
         frame = _frame(letter, told)
-        items = (told or healed)[:MOST_ITEMS]
+        items = (told or healed)[:most]
         about = letter_facts(letter, book.language, self._contact)
         matters = [
             put_in_words(matter_facts(item, calendar, letter.role), about, book)

@@ -34,7 +34,7 @@ from monitor.store.signs import Vitals
 from monitor.store.transactions import POSTGRESQL, Database, take_turns
 from monitor.store.unreachable import Unreachable
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The revision of the schema this code speaks; the newest file in migrations/."""
 
 

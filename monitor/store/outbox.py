@@ -9,10 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.delivery import Drop, Item, Passage, Wait, Waiting
 from monitor.store.brake import Storm, end_holds, open_holds
+from monitor.store.cap import capped, left_lately, with_room
 from monitor.store.damage import readable
 from monitor.store.pace import pace, tell_pace
 from monitor.store.poison import read_waiters, review_all, reviewed
-from monitor.store.sealing import due_entries, seal_letters, soon_looked_at
+from monitor.store.sealing import (
+    due_entries,
+    due_now,
+    due_readers,
+    seal_letters,
+    soon_looked_at,
+)
 from monitor.store.tables import letters, outbox
 from monitor.store.taking import (
     claim_letter,
@@ -87,10 +94,14 @@ class Outbox:
                 await tell_pace(connection, storm, 0, now)
                 done.held = await open_holds(connection, storm, now)
             among = true() if only is None else outbox.c.subject == only
-            waiters, done.last = await due_entries(
-                connection, now, after, most, among, hurried=hurried
-            )
+            due = due_now(now, hurried=hurried) & among
+            readers, done.last = await due_readers(connection, due, after, most)
+            left = await left_lately(connection, readers, now)
+            limit = storm.brake.letters_per_day
+            roomy = with_room(readers, left, limit, now)
+            waiters = await due_entries(connection, now, due, readers, roomy, among)
             gated = await review_all(connection, waiters, review, now)
+            gated = capped(gated, left, limit, now)
             ready: dict[tuple[str, str, str, str], list[tuple[Waiter, Item]]] = {}
             delayed = {
                 waiter.group
@@ -123,13 +134,13 @@ class Outbox:
             done.sealed = await seal_letters(connection, ready, now, domain)
         return done
 
-    async def end_hours(self, now: datetime) -> None:
-        """Make due what waits for office hours, which may be others now."""
+    async def ask_again(self, now: datetime) -> None:
+        """Make due what waits for office hours or the cap, which may be others now."""
         waiting = (
             select(outbox.c.id)
             .where(
                 outbox.c.state == "waiting",
-                outbox.c.waits_for == Waiting.HOURS,
+                outbox.c.waits_for.in_([Waiting.HOURS, Waiting.CAP]),
                 outbox.c.due_at > now,
             )
             # What somebody changes at this moment is asked by him.

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.core.cap import mailbox_of
 from monitor.core.delivery import Item, Passage, Wait, Waiting
 from monitor.store.codec import encode
 from monitor.store.locks import lock_tokens
@@ -39,24 +40,26 @@ def soon_looked_at(waiter: Waiter, passage: Passage, now: datetime) -> bool:
     return asked is None or now - asked < timedelta(minutes=2)
 
 
-async def due_entries(
-    connection: AsyncConnection,
-    now: datetime,
-    after: tuple[int, str],
-    most: int,
-    among: ColumnElement[bool],
-    *,
-    hurried: bool,
-) -> tuple[list[Waiter], tuple[int, str] | None]:
-    """The entries of the next readers who have one due; and where they end."""
+def due_now(now: datetime, *, hurried: bool) -> ColumnElement[bool]:
+    """Which of the waiting entries the gate is asked about."""
     due = outbox.c.due_at <= now
     if hurried:
         due = or_(due, outbox.c.waits_for.in_([Waiting.GROUP, Waiting.LOOK]))
+    return (outbox.c.state == "waiting") & due
+
+
+async def due_readers(
+    connection: AsyncConnection,
+    due: ColumnElement[bool],
+    after: tuple[int, str],
+    most: int,
+) -> tuple[list[str], tuple[int, str] | None]:
+    """The next readers who have an entry due, worst first; and where they end."""
     worst, (rank, reader) = func.min(outbox.c.rank), after
     found = (
         await connection.execute(
             select(outbox.c.recipient, worst)
-            .where(outbox.c.state == "waiting", due, among)
+            .where(due)
             .group_by(outbox.c.recipient)
             .having(or_(worst > rank, (worst == rank) & (outbox.c.recipient > reader)))
             .order_by(worst, outbox.c.recipient)
@@ -65,11 +68,28 @@ async def due_entries(
     ).all()
     if not found:
         return [], None
-    readers = [row[0] for row in found]
-    # What waits only for its group leaves with the group.
+    return [row[0] for row in found], (found[-1][1], found[-1][0])
+
+
+async def due_entries(
+    connection: AsyncConnection,
+    now: datetime,
+    due: ColumnElement[bool],
+    readers: Sequence[str],
+    roomy: Sequence[str],
+    among: ColumnElement[bool],
+) -> list[Waiter]:
+    """What is due of these readers, and what goes along with it.
+
+    What waits only for its group leaves with the group; what waits for the next letter
+    leaves with it, if the reader has room for one.
+    """
+    if not readers:
+        return []
+    capped = (outbox.c.waits_for == Waiting.CAP) & outbox.c.recipient.in_(roomy)
     theirs = (
         outbox.c.state == "waiting",
-        or_(due, outbox.c.waits_for == Waiting.GROUP),
+        or_(due, outbox.c.waits_for == Waiting.GROUP, capped),
         outbox.c.recipient.in_(readers),
         among,
     )
@@ -78,8 +98,7 @@ async def due_entries(
     rows = await connection.execute(
         select_waiters().where(*theirs).order_by(outbox.c.planned_at, outbox.c.id)
     )
-    waiters = await read_waiters(connection, rows, now)
-    return waiters, (found[-1][1], found[-1][0])
+    return await read_waiters(connection, rows, now)
 
 
 _MOST_ENTRIES: Final = 5_000
@@ -109,6 +128,7 @@ async def seal_letters(
                 "id": letter_id,
                 "message_id": f"<{letter_id}.{secrets.token_hex(8)}@{domain}>",
                 "recipient": recipient,
+                "mailbox": mailbox_of(recipient),
                 "role": role,
                 "product": product,
                 "sealed_at": now,

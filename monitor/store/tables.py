@@ -216,6 +216,7 @@ letters = Table(
     Column("id", Text, primary_key=True),
     Column("message_id", Text, nullable=False, unique=True),
     Column("recipient", Text, nullable=False),
+    Column("mailbox", Text, nullable=False, server_default=""),
     Column("role", Text, nullable=False),
     Column("product", Text, nullable=False),
     Column("sealed_at", UtcDateTime, nullable=False),
@@ -233,11 +234,13 @@ letters = Table(
     Column("disputed_at", UtcDateTime),
     Index("ix_letters_due", "state", "due_at"),
     Index("ix_letters_sealed", "sealed_at"),
+    Index("ix_letters_mailbox", "mailbox", "settled_at"),
 )
 """Sealed before SMTP begins: a letter may lose entries, never gain one.
 
 `in_doubt`: an attempt wrote the final dot and heard no reply, so whatever was in the
 letter may have been read; it is sent again as it was.
+`mailbox`: the recipient in lower case, by which the letters of a day are counted.
 `freed`: what was held and released, which no pace counts. `disputed_at`: when it was
 last refused by policy.
 """

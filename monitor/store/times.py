@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 
 from monitor.core.attempt import CHANNEL_PAUSE
+from monitor.core.cap import CAPPED_OVER
 from monitor.core.clockwork import APART, back_from_the_future
 from monitor.core.delivery import DATED_LOOK_AGE, Waiting
 from monitor.core.hold import PACED_OVER
@@ -265,7 +266,8 @@ def _others(
     waits = outbox.c.state == "waiting"
     is_open = letters.c.state == "open"
     group = waits & (outbox.c.waits_for == Waiting.GROUP)
-    short = waits & outbox.c.waits_for.in_([Waiting.LOOK, Waiting.RECOVERING])
+    within_a_day = [Waiting.LOOK, Waiting.RECOVERING, Waiting.CAP]
+    short = waits & outbox.c.waits_for.in_(within_a_day)
     # A look the entry waits for is one after its plan.
     yield (
         True,
@@ -295,8 +297,13 @@ def _others(
         {"due_at": now},
     )
     yield False, *ahead(letters, is_open, first_attempt_at=now)
-    # They count for the pace no more, or no owner would hear anything until then.
-    yield False, *ahead(letters, true(), sealed_at=now - PACED_OVER)
+    # They count for pace and cap no more, or no owner would hear anything until then.
+    yield (
+        False,
+        *ahead(
+            letters, true(), sealed_at=now - PACED_OVER, settled_at=now - CAPPED_OVER
+        ),
+    )
     in_hand = is_open & (letters.c.attempt_until > latest + lease)
     yield False, letters, in_hand, {"attempt_until": None}
     rests = apps.c.paused_until > latest + _A_DAY

@@ -95,15 +95,18 @@ def news_within(brake: Brake, now: datetime) -> CTE:
             counts(outbox.c.news_at),
         )
     )
+    waits_for = func.coalesce(outbox.c.waits_for, "")
+    # Who has heard enough today would make a wave of what comes one by one.
+    capped = (outbox.c.state == "waiting") & (waits_for == Waiting.CAP)
     waiting = told.where(
         outbox.c.state == "waiting",
-        func.coalesce(outbox.c.waits_for, "") != Waiting.SILENCE,
+        waits_for.not_in([Waiting.SILENCE, Waiting.CAP]),
     )
     # Who calls it no news does not say that the storm is over: the others are held.
     discarded = outbox.c.dropped_for == Drop.DISCARDED
     lately = told.where(
         or_(
-            outbox.c.state.in_(["sealed", "sent"])
+            (outbox.c.state.in_(["sealed", "sent"]) | capped)
             # What a wrong clock dated ahead is not of this time.
             & outbox.c.news_at.between(since, now),
             discarded & (outbox.c.settled_at >= since),

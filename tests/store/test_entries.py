@@ -94,7 +94,7 @@ async def test_hours_end_for_what_waits_for_them_alone(store: Store) -> None:
         await an_incident(store, name)
         await plan(store, an_entry(name, to=to))
         await sealed_pass(store, wait_for(Wait(why, later)))
-    await store.outbox.end_hours(NOW)
+    await store.outbox.ask_again(NOW)
     query = "SELECT recipient, waits_for, due_at FROM outbox ORDER BY due_at"
     assert await rows(store, query) == [
         (ANN, "hours", microseconds(NOW)),
