@@ -23,8 +23,7 @@ def mail() -> None:
     "--locale",
     "locales",
     multiple=True,
-    help="In this language; may be repeated, and `all` means every language there is."
-    "  [default: mail.locale, else en]",
+    help="Only in this language; may be repeated.  [default: all there are]",
 )
 @click.option(
     "--out",

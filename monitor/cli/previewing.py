@@ -42,10 +42,8 @@ def preview(
     """Write the letters and their index; list them."""
     settings = _settings(ctx)
     composer, about = _composer(settings)
-    if settings is not None:
-        tags = tags_of(locales or [settings.mail.locale], settings.mail.templates)
-    else:
-        tags = tags_of(locales or ["en"], None)
+    templates = None if settings is None else settings.mail.templates
+    tags = tags_of(locales or ["all"], templates)
     letters = [
         (name, tag, letter)
         for tag in tags

@@ -72,7 +72,7 @@ def own_words(said: str) -> str:
 def test_every_letter_is_written_without_any_configuration(tmp_path: Path) -> None:
     done = monitor(tmp_path, "mail", "preview")
     rows = listed(done)
-    assert [row["name"] for row in rows if row["locale"] == "en"] != []
+    assert {row["locale"] for row in rows} == set(OURS)
     assert {row["name"] for row in rows} == {name for name, _ in sample_letters()}
     assert {row["code"] for row in rows} >= set(Code)
     folder = tmp_path / "letters-preview"
@@ -156,7 +156,9 @@ def test_it_is_the_operators_own_product_and_words(fresh: Place) -> None:
     fresh.change("from: Acme Publisher", "reply_to: desk@posts.example\n  from: Posts")
     fresh.key.unlink()
     override(fresh, own_words("Posts says: it ended."))
-    done = fresh.run("mail", "preview", "--code", "expired", "--code", "blind")
+    done = fresh.run(
+        *("mail", "preview", "--locale", "en", "--code", "expired", "--code", "blind")
+    )
     rows = {row["name"]: row for row in listed(done)}
     letter = (fresh.folder / rows["expired.opened.page"]["eml"]).read_bytes()
     message = message_from_bytes(letter, policy=policy.default)
