@@ -233,7 +233,7 @@ class _Face:
         self.hourly = {
             app_id: app.hourly_calls for app_id, app in house.charter.apps.items()
         }
-        self.desk = Desk(house.store, house.leaflets, clock)
+        self.desk = Desk(house.store, house.leaflets, clock, house.charter.locale)
         self._tick = house.settings.schedule.tick
         self._signs = signs
         self._touch = Kept(touch, keep=_PROBE, patience=_PROBE)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
-from monitor.core.delivery import Item, can_wait
+from monitor.core.delivery import Item, can_wait, last_day_of
 from monitor.core.incident import Reason
 
 CAPPED_OVER: Final = timedelta(hours=24)
@@ -39,8 +39,20 @@ def press_of(item: Item, planned_at: datetime, now: datetime) -> Press:
     return Press.NONE
 
 
+def presses_at(item: Item, planned_at: datetime) -> datetime:
+    """From when on it presses to tell this, if it does not yet."""
+    late = planned_at + CAPPED_OVER
+    last_day = last_day_of(item) if item.reason in _NEWS else None
+    return late if last_day is None else min(late, last_day)
+
+
 def next_letter_at(
-    left_at: Sequence[datetime | None], limit: int, now: datetime, *, presses: bool
+    left_at: Sequence[datetime | None],
+    limit: int,
+    now: datetime,
+    *,
+    presses: bool,
+    from_then: datetime | None = None,
 ) -> datetime:
     """When another letter may leave for an address; `now`: at once.
 
@@ -49,14 +61,16 @@ def next_letter_at(
         limit: The most in any 24 hours.
         now: The present instant.
         presses: Whether the letter goes beyond the cap too.
+        from_then: From when on it does, if it does not yet.
     """
     left = sorted(now if at is None else at for at in left_at)
     recent = [at for at in left if at > now - CAPPED_OVER]
     if len(recent) < limit:
         return now
     free_at = recent[-limit] + CAPPED_OVER
-    if presses:
-        free_at = min(free_at, recent[-1] + PRESSING_APART)
+    if presses or from_then is not None:
+        beyond_at = max(recent[-1] + PRESSING_APART, from_then or now)
+        free_at = min(free_at, beyond_at)
     if None in left_at:
         free_at = min(free_at, now + ASK_AGAIN)
     return max(free_at, now)

@@ -256,7 +256,7 @@ def gate(entry: Pending, hours: Hours | None, now: datetime) -> Passage:
     ):
         opens = hours.next_open(now, entry.timezone)
         if opens > now:
-            last_day = _last_day_of(entry.item)
+            last_day = last_day_of(entry.item)
             return Wait(Waiting.HOURS, min(opens, last_day or opens))
     if entry.item.reason is Reason.RESOLVED or entry.item.token_id is None:
         return None
@@ -294,7 +294,7 @@ def _held(entry: Pending, now: datetime) -> Wait | None:
         return None
     sudden = any(finding.sudden for finding in entry.item.findings)
     is_news = sudden or entry.news_at is not None
-    last_day = _last_day_of(entry.item)
+    last_day = last_day_of(entry.item)
     if not is_news and last_day is not None and now >= last_day:
         return None
     seen = entry.last_checked_at
@@ -306,11 +306,11 @@ def can_wait(item: Item, now: datetime) -> bool:
     """Whether nothing has stopped yet, and a day or more is left."""
     if item.reason is Reason.RESOLVED:
         return True
-    last_day = _last_day_of(item)
+    last_day = last_day_of(item)
     return not item.dead and (last_day is None or now < last_day)
 
 
-def _last_day_of(item: Item) -> datetime | None:
+def last_day_of(item: Item) -> datetime | None:
     """The first instant with less than a day left; `None`: there is no such date."""
     deadline = item.deadline
     if deadline is None or item.reason is Reason.RESOLVED:

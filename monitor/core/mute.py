@@ -66,7 +66,8 @@ class Scope:
     letter_id: str
     reader: str
     product: str
-    locale: str
+    locale: str | None
+    """`None`: the inventory names none."""
     incidents: tuple[str, ...]
     open: frozenset[str] = frozenset()
     """Those that are not over."""

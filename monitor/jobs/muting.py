@@ -17,8 +17,13 @@ class Desk:
     """Where the visitors of one house are served."""
 
     def __init__(
-        self, store: Store, leaflets: Leaflets, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        leaflets: Leaflets,
+        clock: Callable[[], datetime],
+        locale: str = "en",
     ) -> None:
+        self._locale = locale
         self._store = store.mutes
         self._leaflets = leaflets
         self._clock = clock
@@ -39,7 +44,8 @@ class Desk:
         except UnavailableError:
             return later(self._leaflets, language, nonce)
         shown = sheet(scope, wish)
-        locale = language if scope is None else scope.locale
+        # A reader for whom no language is known has letters in that of the house.
+        locale = language if scope is None else scope.locale or self._locale
         return shown, self._leaflets.page(shown, scope, locale, nonce)
 
     async def _done(self, link: str, wish: Wish) -> Scope | None:

@@ -7,7 +7,15 @@ from typing import Final, TypeAlias
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.core.cap import CAPPED_OVER, Press, mailbox_of, next_letter_at, press_of
+from monitor.core.cap import (
+    CAPPED_OVER,
+    Press,
+    mailbox_of,
+    next_letter_at,
+    press_of,
+    presses_at,
+)
+from monitor.core.clockwork import APART
 from monitor.core.delivery import Item, Passage, Role, Wait, Waiting, rank
 from monitor.store.sealing import soon_looked_at
 from monitor.store.tables import letters
@@ -34,7 +42,9 @@ async def left_lately(
             letters.c.role != Role.OPERATOR,
             or_(
                 letters.c.settled_at.is_(None),
-                letters.c.settled_at > now - CAPPED_OVER,
+                (letters.c.settled_at > now - CAPPED_OVER)
+                # What a wrong clock dated ahead is not of this day.
+                & (letters.c.settled_at <= now + APART),
             ),
             _MAY_HAVE_LEFT,
         )
@@ -73,7 +83,10 @@ def capped(
     for members in sorted(groups.values(), key=lambda group: _turn(group, now)):
         theirs = left[mailbox_of(members[0][0].recipient)]
         presses = _press(members, now) is not Press.NONE
-        free_at = next_letter_at(theirs, limit, now, presses=presses)
+        then = min(presses_at(item, waiter.planned_at) for waiter, item, _ in members)
+        free_at = next_letter_at(
+            theirs, limit, now, presses=presses, from_then=None if presses else then
+        )
         if free_at > now:
             wait = Wait(Waiting.CAP, free_at)
             until |= {waiter.id: wait for waiter, _, _ in members}

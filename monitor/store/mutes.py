@@ -59,13 +59,16 @@ class Mutes:
         letter_id = await self._behind(link)
         if letter_id is None:
             return None, 0
+        # Who asks for what is so already keeps nobody from writing.
+        async with self._database.read() as connection:
+            scope = await _scope(connection, letter_id)
+        if scope is None or not _concerned(scope, wish):
+            return scope, 0
         async with self._database.write() as connection:
             scope = await _scope(connection, letter_id)
             if scope is None:
                 return None, 0
-            muted = scope.open & scope.muted
-            # In one order, or two who stop would wait for each other.
-            concerned = sorted(scope.open - muted if wish is Wish.STOP else muted)
+            concerned = _concerned(scope, wish)
             if not concerned:
                 return scope, 0
             if wish is Wish.STOP:
@@ -98,6 +101,12 @@ class Mutes:
     async def _behind(self, link: str) -> str | None:
         key = await self._key.known()
         return None if key is None else letter_behind(link, key)
+
+
+def _concerned(scope: Scope, wish: Wish) -> Sequence[str]:
+    """The matters a wish changes; in one order, or two would wait for each other."""
+    muted = scope.open & scope.muted
+    return sorted(scope.open - muted if wish is Wish.STOP else muted)
 
 
 async def _stop(
@@ -151,7 +160,7 @@ async def _scope(connection: AsyncConnection, letter_id: str) -> Scope | None:
         letter_id,
         first.recipient,
         first.product,
-        first.locale or "en",
+        first.locale,
         tuple(dict.fromkeys(row.incident_id for row in rows)),
         frozenset(row.incident_id for row in rows if row.closed_at is None),
         frozenset(row.incident_id for row in rows if row.since is not None),

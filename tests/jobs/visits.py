@@ -32,10 +32,13 @@ async def nothing() -> bytes:
 
 @asynccontextmanager
 async def a_web(
-    store: Store, clock: VirtualClock, leaflets: Leaflets | None = None
+    store: Store,
+    clock: VirtualClock,
+    leaflets: Leaflets | None = None,
+    locale: str = "en",
 ) -> AsyncIterator[str]:
     """The pages over this store; where they are."""
-    desk = Desk(store, leaflets or Leaflets(), clock)
+    desk = Desk(store, leaflets or Leaflets(), clock, locale)
     door = await Door.open("127.0.0.1", 0, pages(well, nothing, desk.serve))
     try:
         yield f"http://127.0.0.1:{door.port}"

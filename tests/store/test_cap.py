@@ -21,6 +21,7 @@ from monitor.store.database import HEAD, _open, upgrade_database
 from monitor.store.instants import microseconds
 from monitor.store.seal import Keyring
 from monitor.store.waiters import Pass, Waiter
+from tests.builders import INSTANT
 from tests.store.builders import (
     ANN,
     BOB,
@@ -327,3 +328,34 @@ async def test_letters_of_the_older_schema_count(
         await news(store, "b")
         assert (await seal(store)).sealed == 0
         assert (await seal(store, NOW + CAPPED_OVER)).sealed == 1
+
+
+@pytest.mark.parametrize(
+    ("left", "free"),
+    [
+        pytest.param(2 * HOUR, PRESSING_APART, id="soon, and four hours apart"),
+        pytest.param(9 * HOUR, 9 * HOUR + INSTANT, id="later: as soon as it is"),
+        pytest.param(30 * HOUR, DAY, id="after the cap"),
+    ],
+)
+async def test_what_will_press_does_not_wait_until_the_cap_is_over(
+    store: Store, left: timedelta, free: timedelta
+) -> None:
+    """More than a day is left when the cap binds, and less before it is over."""
+    await told(store)
+    await news(store, "b", findings=(Finding(Code.EXPIRING, NOW + DAY + left),))
+    assert (await seal(store)).sealed == 0
+    assert await waits(store) == {"b": ("cap", free)}
+    assert (await seal(store, NOW + free - INSTANT)).sealed == 0
+    assert (await seal(store, NOW + free)).sealed == 1
+
+
+async def test_letters_dated_ahead_by_a_wrong_clock_do_not_count(store: Store) -> None:
+    """It was a year ahead, and is put right: nobody waits for that year."""
+    await told(store, at=NOW + 365 * DAY)
+    await news(store, "b", findings=(Finding(Code.REVOKED, sudden=True),))
+    assert (await seal(store)).sealed == 1
+    (_, settled_ahead), *_ = await rows(
+        store, "SELECT id, settled_at FROM letters WHERE settled_at IS NOT NULL"
+    )
+    assert settled_ahead > microseconds(NOW), "a positive control"

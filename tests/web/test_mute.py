@@ -1,7 +1,9 @@
 """The page that stops reminders: what it shows, and to whom."""
 
 import re
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,6 +144,33 @@ async def test_a_letter_in_another_tongue_leads_to_a_page_in_it(
         reply = await get(url_in(home.letters(ANN)[0]))
     assert '<html lang="ar" dir="rtl">' in reply.text
     assert ">قف</button>" in reply.text
+
+
+async def test_who_asks_for_what_is_so_already_waits_for_no_writer(
+    house: Builder, public_url: str, tmp_path: Path
+) -> None:
+    """So whoever repeats it, by a link he has, keeps nobody from writing either."""
+    home = await dying(house, public_url)
+    url = url_in(home.letters(ANN)[0])
+    await post(url)
+    with closing(sqlite3.connect(tmp_path / "monitor.db")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert "Reminders are stopped" in (await post(url)).text
+        writer.rollback()
+
+
+async def test_a_reader_of_no_known_language_has_the_page_in_that_of_his_letter(
+    house: Builder, store: Store, clock: VirtualClock
+) -> None:
+    """`mail.locale` is German, the inventory names none; his browser speaks another."""
+    async with a_web(store, clock, locale="de") as url:
+        plan = a_token(expires_in=10 * DAY)
+        home = await house(plan, public_url=url, locale="de")
+        await home.live(HOUR)
+        (letter,) = home.letters(ANN)
+        reply = await get(url_in(letter), **{"accept-language": "fr"})
+    assert '<html lang="de"' in letter.html
+    assert '<html lang="de"' in reply.text
 
 
 async def test_forged_links_cost_no_look_into_the_database(
