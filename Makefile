@@ -29,8 +29,9 @@ demo: $(VENV)/.run ## the whole way on a simulated Graph: tokens checked, letter
 test: $(VENV)/.dev ## every test; the parts and the whole, and beside them its faults
 	@$(BIN)/coverage erase
 	@$(BIN)/python -m pytest tests/faults >.faults.log 2>&1 & faults=$$!; \
-	  $(BIN)/coverage run -m pytest --ignore=tests/faults --ignore=tests/whole; parts=$$?; \
-	  $(BIN)/python -m pytest tests/whole; whole=$$?; \
+	  $(BIN)/coverage run -m pytest --ignore=tests/faults --ignore=tests/letters \
+	    --ignore=tests/whole; parts=$$?; \
+	  $(BIN)/python -m pytest tests/letters tests/whole; whole=$$?; \
 	  wait $$faults; faults=$$?; cat .faults.log; rm -f .faults.log; \
 	  test $$parts = 0 -a $$whole = 0 -a $$faults = 0
 	@$(BIN)/coverage combine -q

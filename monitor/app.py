@@ -142,8 +142,13 @@ def charter_of(settings: Settings) -> Charter:
     )
 
 
-def composer_of(settings: Settings) -> Composer:
+def composer_of(settings: Settings, *, checked: bool = False) -> Composer:
     """The writer of letters, with the operator's own templates checked.
+
+    Args:
+        settings: The configuration.
+        checked: Whether they were checked just before. If so, a file broken since
+            costs its letters their words, and not the daemon its life.
 
     Raises:
         ConfigurationError: A template of the operator's is broken.
@@ -154,11 +159,11 @@ def composer_of(settings: Settings) -> Composer:
         templates=settings.mail.templates,
         contact=settings.mail.reply_to,
     )
-    faults = []
-    if settings.mail.templates is not None:
+    faults: list[str] = []
+    if settings.mail.templates is not None and not checked:
         faults = [*composer.check(), *Leaflets(settings.mail.templates).check()]
     if faults:
-        raise ConfigurationError(*faults)
+        raise ConfigurationError(*dict.fromkeys(faults))
     return composer
 
 
@@ -190,11 +195,15 @@ def check_settings(settings: Settings) -> None:
     Raises:
         ConfigurationError: A template, a certificate file or the database's kind.
     """
+    _check_places(settings)
+    composer_of(settings)
+
+
+def _check_places(settings: Settings) -> None:
     try:
         check_url(settings.database.get_secret_value())
     except ConfigurationError as error:
         raise ConfigurationError(f"{settings.source}: {error}") from None
-    composer_of(settings)
     server_of(settings).context()
 
 
@@ -208,12 +217,21 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def open_house(
-    settings: Settings, now: Callable[[], datetime] = clock
+    settings: Settings,
+    now: Callable[[], datetime] = clock,
+    *,
+    checked: bool = False,
 ) -> AsyncIterator[House]:
-    """The whole house, for commands that ask or tell."""
+    """The whole house, for commands that ask or tell.
+
+    Args:
+        settings: The configuration.
+        now: The clock; virtual time has its own.
+        checked: Whether `check_settings` was content just before.
+    """
     _spare_the_collector()
-    check_settings(settings)
-    composer = composer_of(settings)
+    _check_places(settings)
+    composer = composer_of(settings, checked=checked)
     server = server_of(settings)
     charter = charter_of(settings)
     random = Random()

@@ -83,7 +83,7 @@ class Daemon:
         while not self._stop.is_set():
             self._turn.clear()
             async with (
-                open_house(self._settings) as house,
+                open_house(self._settings, checked=reloaded) as house,
                 self._presence.of(house, *_JOBS),
             ):
                 await self._live(house, reloaded=reloaded)
@@ -109,7 +109,8 @@ class Daemon:
         try:
             settings = self._load()
             _same_database(self._settings, settings)
-            check_settings(settings)
+            # Beside the loop: templates in many languages take a second.
+            await asyncio.to_thread(check_settings, settings)
             async with open_store(settings):
                 pass  # its keys open the database
             await self._presence.listen(settings.web.listen)

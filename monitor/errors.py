@@ -3,7 +3,7 @@
 What the world does is a value, never an exception; a bug is a traceback.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class OperatorError(Exception):
@@ -55,3 +55,21 @@ class ConfigurationError(OperatorError):
     def __init__(self, *faults: str) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+def did_you_mean(found: str, known: Iterable[str]) -> str:
+    """The end of a message that names the nearest known word, or nothing.
+
+    >>> did_you_mean("starttsl", ["starttls", "implicit", "none"])
+    " — did you mean 'starttls'?"
+    """
+    near = nearest(found, known)
+    return f" — did you mean '{near}'?" if near else ""
+
+
+def nearest(found: str, known: Iterable[str]) -> str | None:
+    """The known word that was most likely meant; `None`: none is near."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only a fault needs it
+
+    near = get_close_matches(found.lower(), list(known), n=1, cutoff=0.6)
+    return near[0] if near else None

@@ -11,6 +11,7 @@ from monitor.cli.configuring import config, db, init, keys
 from monitor.cli.explaining import explain
 from monitor.cli.holding import holds
 from monitor.cli.inventory import tokens
+from monitor.cli.mailing import mail
 from monitor.cli.outgoing import outbox, silence, silences, unsilence
 from monitor.cli.reading import status
 from monitor.cli.rehearsing import demo, sandbox
@@ -95,6 +96,7 @@ for command in (
     holds,
     outbox,
     bounces,
+    mail,
     keys,
     db,
     sandbox,

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,11 +12,17 @@ import click
 from monitor.app import House, clock, configure_log, open_house
 from monitor.cli.holding import wave_words
 from monitor.cli.rehearsing import write_inventory
-from monitor.cli.shared import counted, print_rows, progress, severities, terminal
+from monitor.cli.shared import (
+    counted,
+    print_rows,
+    progress,
+    severities,
+    take_folder,
+    terminal,
+)
 from monitor.cli.views import token_json
 from monitor.config import Settings, load, new_key
 from monitor.core.inventory import Row, parse
-from monitor.errors import OperatorError
 from monitor.jobs import Tally
 from monitor.jobs.storm import storm_of
 from monitor.sandbox import reading
@@ -70,7 +75,7 @@ _COLUMNS: Final = ("id", "name", "kind", "severity", "codes", "suspected", "expi
 
 async def demonstrate(out: Path) -> None:
     """Import, look, look again, deliver; say what happened and where it lies."""
-    _prepare(out)
+    take_folder(out, _MARK)
     plot = reading.demo()
     async with (
         Sandbox.serve(plot, clock=clock) as graph,
@@ -82,18 +87,6 @@ async def demonstrate(out: Path) -> None:
             await _tell_the_story(house, plot, out)
         letters = mailbox.save(out / "letters")
     _show_letters(out, letters)
-
-
-def _prepare(out: Path) -> None:
-    if out.exists() and any(out.iterdir()) and not (out / _MARK).exists():
-        raise OperatorError(
-            f"{out}: not empty, and no folder of an earlier demo; name another "
-            "with --out"
-        )
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
-    (out / _MARK).touch()
 
 
 def _configure(out: Path, plot: Scenario, graph: Sandbox, mailbox: Mailbox) -> Settings:

@@ -112,6 +112,31 @@ def severities(counts: Mapping[Any, int]) -> str:
     )
 
 
+def take_folder(out: Path, mark: str) -> None:
+    """Make the folder, or empty it if an earlier run made it.
+
+    Args:
+        out: The folder.
+        mark: The file by which a folder is known as one of ours.
+
+    Raises:
+        OperatorError: It holds something else.
+        OSError: It cannot be written.
+    """
+    import shutil
+
+    from monitor.errors import OperatorError
+
+    if out.exists() and any(out.iterdir()) and not (out / mark).exists():
+        raise OperatorError(
+            f"{out}: not empty, and not made by an earlier run; name another with --out"
+        )
+    if out.exists():
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    (out / mark).touch()
+
+
 def default_style(style: str | None) -> str:
     """The format asked for, else table on a terminal and JSON elsewhere."""
     if style is not None:

@@ -9,9 +9,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import PlainValidator, SecretStr, ValidationInfo, WithJsonSchema
 
-from monitor.config.faults import did_you_mean
 from monitor.config.scalars import shown, text_of, wrong
 from monitor.core.bounces import LONGEST_BASE
+from monitor.errors import did_you_mean
 
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"

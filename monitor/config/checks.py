@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 
 from monitor.config.addresses import is_loopback
 from monitor.config.document import Document
-from monitor.config.faults import did_you_mean
 from monitor.config.model import Mail
 from monitor.config.policies import Policy
 from monitor.config.scalars import shown
+from monitor.errors import did_you_mean
 
 
 def check(document: Document) -> None:

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TypeAlias
+
+from monitor.errors import nearest
 
 Trail: TypeAlias = tuple[str | int, ...]
 """The way from the top of the file to a value: `("apps", 0, "secret")`."""
@@ -27,16 +28,6 @@ class Fault:
         return where + (f"{self.path}: {self.text}" if self.path else self.text)
 
 
-def did_you_mean(found: str, known: Iterable[str]) -> str:
-    """The end of a message that names the nearest known word, or nothing.
-
-    >>> did_you_mean("starttsl", ["starttls", "implicit", "none"])
-    " — did you mean 'starttls'?"
-    """
-    near = _nearest(found, known)
-    return f" — did you mean '{near}'?" if near else ""
-
-
 def printable(name: str, known: Iterable[str] = ()) -> str:
     """A key as it may be shown; `?` for what could be a secret on the wrong side.
 
@@ -44,7 +35,7 @@ def printable(name: str, known: Iterable[str] = ()) -> str:
     ('warn_befor', '?')
     """
     known = tuple(known)
-    if name in known or _PLAIN_NAME.fullmatch(name) or _nearest(name, known):
+    if name in known or _PLAIN_NAME.fullmatch(name) or nearest(name, known):
         return name
     return "?"
 
@@ -63,8 +54,3 @@ def dotted(trail: Trail, known: Iterable[str] = ()) -> str:
         else:
             told += ("." if told else "") + printable(step, known)
     return told
-
-
-def _nearest(found: str, known: Iterable[str]) -> str | None:
-    near = get_close_matches(found.lower(), list(known), n=1, cutoff=0.6)
-    return near[0] if near else None

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from monitor.config import checks, source, twins
 from monitor.config.document import Document
-from monitor.config.faults import Trail, did_you_mean, printable
+from monitor.config.faults import Trail, printable
 from monitor.config.model import Settings
 from monitor.config.schema import keys_at
-from monitor.errors import ConfigurationError
+from monitor.errors import ConfigurationError, did_you_mean
 
 VARIABLE: Final = "TOKEN_MONITOR_CONFIG"
 """The environment variable that names the configuration file."""
@@ -60,15 +60,24 @@ def find(explicit: Path | None, environ: Mapping[str, str]) -> Path:
     )
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Settings:
+def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Settings:
     """The settings of a configuration file.
+
+    Args:
+        path: The file.
+        environ: What `${VAR}` stands for.
+        secrets: Whether its secrets are needed. If not they are neither read nor
+            asked for, and whatever would use them must not be begun.
 
     Raises:
         ConfigurationError: The file is not usable; names every fault with its line
             and column, and never shows a secret or a value of the environment.
     """
     document = source.read(path, environ)
-    twins.resolve(document)
+    if secrets:
+        twins.resolve(document)
+    else:
+        twins.blank(document)
     where = document.folder / Path(path).name
     settings = None
     try:

@@ -13,7 +13,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PlainValidator
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from monitor.config.document import Broken
-from monitor.config.faults import did_you_mean
+from monitor.errors import did_you_mean
 
 _SECRETIVE = re.compile(
     r"(?=[A-Za-z0-9_+/=-]*[A-Za-z])(?=[A-Za-z0-9_+/=-]*\d)[A-Za-z0-9_+/=-]{16}"

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
-from monitor.config.faults import did_you_mean
 from monitor.config.scalars import shown, text_of, wrong
+from monitor.errors import did_you_mean
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """Days of the week in the order of `date.weekday()`."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from monitor.config.document import BROKEN, Document, Scalar
-from monitor.config.faults import Trail
+from monitor.config.faults import Trail, dotted
 from monitor.config.scalars import secretive
 
 SECRETS: Final = (
@@ -17,6 +17,9 @@ SECRETS: Final = (
 )
 """Section (or list of sections) and key of every secret."""
 _LIMIT: Final = 65_536
+_BLANK: Final = "A" * 43 + "="
+"""Stands for any secret that is not needed: a text, and by its form a key."""
+_WITH_DEFAULT: Final = frozenset({"database", "heartbeat_url"})
 
 
 def resolve(document: Document) -> None:
@@ -28,6 +31,31 @@ def resolve(document: Document) -> None:
                 _resolve(document, entry, (section, number), key)
         else:
             _resolve(document, found, (section,) if section else (), key)
+
+
+def blank(document: Document) -> None:
+    """Put a blank in the place of every secret, and forget why it could not be had."""
+    for section, key in SECRETS:
+        found = document.get(section) if section else document.tree
+        entries = enumerate(found) if isinstance(found, list) else [(None, found)]
+        for number, entry in entries:
+            if isinstance(entry, dict):
+                way = (section,) if section else ()
+                _blank(document, entry, way if number is None else (*way, number), key)
+
+
+def _blank(
+    document: Document, entry: dict[str, object], trail: Trail, key: str
+) -> None:
+    given = [name for name in (key, f"{key}_file") if entry.get(name) is not None]
+    for name in given:
+        del entry[name]
+        here = (*trail, name)
+        document.spoiled.discard(here)
+        place = dotted(here)
+        document.faults[:] = [each for each in document.faults if each.path != place]
+    if given and key not in _WITH_DEFAULT:
+        entry[key] = Scalar.of(_BLANK, written="…")
 
 
 def _resolve(document: Document, entry: object, trail: Trail, key: str) -> None:

@@ -104,7 +104,7 @@ class Letter:
     to: str
     """One address."""
     items: tuple[Item, ...]
-    """Worst first, at least one."""
+    """Worst first; none: it is a test of the way letters take."""
     name: str | None = None
     cc: tuple[str, ...] = ()
     locale: str = "en"

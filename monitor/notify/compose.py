@@ -1,6 +1,6 @@
 """Compose: a letter as facts becomes the bytes that leave, and nothing loses it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Final
 from monitor.core.delivery import Item, Letter, Role
 from monitor.core.incident import Reason
 from monitor.errors import ConfigurationError
-from monitor.notify import headers
+from monitor.notify import headers, proof
 from monitor.notify.blocks import Block, as_data, as_text, parse, unmarked
 from monitor.notify.digest import digest_facts
 from monitor.notify.facts import (
@@ -25,10 +25,10 @@ from monitor.notify.facts import (
 from monitor.notify.headers import UnwritableError
 from monitor.notify.rendering import TemplateFaultError
 from monitor.notify.safe import clean, one_line, shorten
-from monitor.notify.samples import sample_now, sample_probes
 from monitor.notify.templates import Book, Shelf, built_in
 from monitor.notify.words import Calendar, babel_locale, locale_chain, zone_named
 
+TRIAL: Final = "test.txt"
 LONGEST_SUBJECT: Final = 100
 MOST_ITEMS: Final = 100
 LARGEST: Final = 100_000
@@ -53,6 +53,32 @@ class Composed:
     """The reader first, then copies."""
     fell_back: str | None = None
     """The fault of an operator's template for which our own words were used."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A letter in words, before it is dressed."""
+
+    book: Book
+    subject: str
+    blocks: tuple[Block, ...]
+
+    def text(self) -> str:
+        return as_text(self.blocks, self._link)
+
+    def html(self, shelf: Shelf) -> str:
+        language = self.book.language
+        return shelf.dress(
+            {
+                "language": language,
+                "direction": babel_locale(language).text_direction,
+                "title": self.subject,
+                "blocks": as_data(self.blocks, self._link),
+            }
+        )
+
+    def _link(self, words: str) -> str:
+        return self.book.words.say("link", words=words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +123,7 @@ class Composer:
                 f"mail.templates: {templates} is not a folder; expected one with files"
                 " like en/findings/expired.txt"
             )
+        self._templates = templates
         self._own = Shelf(built_in())
         self._shelf = Shelf(templates, built_in()) if templates else self._own
 
@@ -115,41 +142,56 @@ class Composer:
         recipients = (to, *_writable(letter.cc, to))
         most = MOST_ITEMS
         while True:
-            composed = self._compose(letter, recipients, now, most)
+            composed = self._composed(letter, recipients, now, most)
             if len(composed.raw) <= LARGEST or most <= _FEWEST:
                 return composed
             most //= 2  # the others are counted
 
-    def _compose(
+    def _composed(
         self, letter: Letter, recipients: tuple[str, ...], now: datetime, most: int
     ) -> Composed:
-        fell_back = None
-        try:
-            draft = self._draft(self._shelf, letter, now, most)
-        except TemplateFaultError as fault:
-            if self._shelf is self._own:
-                raise
-            fell_back = str(fault)
-            draft = self._draft(self._own, letter, now, most)
+        draft, fell_back = self._written(letter, now, most)
         lines = self._headers(letter, draft.subject, recipients, now)
         raw = headers.serialise(lines, draft.text, draft.html)
         return Composed(
             draft.subject, draft.text, draft.html, raw, recipients, fell_back
         )
 
+    def _written(
+        self, letter: Letter, now: datetime, most: int
+    ) -> tuple[_Draft, str | None]:
+        """The words, and the first fault that kept better ones from being used.
+
+        The operator's words come before ours, and the reader's language before English.
+        """
+        faults: list[str] = []
+        tries = [(self._shelf, letter), (self._own, letter)]
+        tries.append((self._own, replace(letter, locale="en")))
+        for shelf, spoken in tries:
+            try:
+                page = self._page(shelf, spoken, now, most)
+                draft = _Draft(page.subject, page.text(), page.html(shelf))
+            except TemplateFaultError as fault:
+                faults.append(str(fault))
+                continue
+            return draft, faults[0] if faults else None
+        raise TemplateFaultError(faults[0])
+
     def check(self) -> list[str]:
-        """Render every code for every kind, role and reason with sample data.
+        """Render every code for every kind and reason in every language.
+
+        Of the operator's folder only what it changes; without one, all of ours.
 
         Returns:
             Faults of templates, each `file:line: what`; empty if all can be used.
         """
-        faults: dict[str, None] = {}
-        for letter in sample_probes():
-            try:
-                self._draft(self._shelf, letter, sample_now())
-            except TemplateFaultError as fault:
-                faults[str(fault)] = None
-        return list(faults)
+
+        def write(shelf: Shelf, letter: Letter, now: datetime, *, dress: bool) -> None:
+            page = self._page(shelf, letter, now)
+            if dress:
+                page.html(shelf)
+
+        return proof.faults(self._templates, write)
 
     def _headers(
         self, letter: Letter, subject: str, recipients: tuple[str, ...], now: datetime
@@ -174,16 +216,18 @@ class Composer:
             (reason, headers.fold(reason, reasons)),
         ]
 
-    def _draft(
+    def _page(
         self, shelf: Shelf, letter: Letter, now: datetime, most: int = MOST_ITEMS
-    ) -> _Draft:
+    ) -> _Page:
         book = shelf.book(letter.locale)
         chain = locale_chain(letter.locale)
         tag = chain[0] if book.language in chain[:-1] else book.language
         locale, zone = babel_locale(tag), zone_named(letter.timezone)
         calendar = Calendar(book.words, locale, zone, now)
+        if not letter.items:
+            return self._trial(book, letter)
         if letter.items[0].reason is Reason.REPORT:
-            return self._report(shelf, book, letter, calendar)
+            return self._report(book, letter, calendar)
         told = [item for item in letter.items if item.reason is not Reason.RESOLVED]
         healed = [item for item in letter.items if item.reason is Reason.RESOLVED]
         frame = _frame(letter, told)
@@ -206,17 +250,23 @@ class Composer:
         }
         blocks = parse(book.render(frame, "body", about))
         subject = self._subject(book, frame, about, items[0], calendar)
-        return _dressed(shelf, book, subject, blocks)
+        return _Page(book, subject, blocks)
 
-    def _report(
-        self, shelf: Shelf, book: Book, letter: Letter, calendar: Calendar
-    ) -> _Draft:
+    def _report(self, book: Book, letter: Letter, calendar: Calendar) -> _Page:
         about = letter_facts(letter, book.language, self._contact)
         about |= digest_facts(letter.items[0], calendar)
         blocks = parse(book.render("report.txt", "body", about))
         words = unmarked(book.render("report.txt", "subject", about))
         subject = shorten(one_line(f"[{about['product']}] {words}"), LONGEST_SUBJECT)
-        return _dressed(shelf, book, subject, blocks)
+        return _Page(book, subject, blocks)
+
+    def _trial(self, book: Book, letter: Letter) -> _Page:
+        """The letter about nothing: it says that it is a test."""
+        about = letter_facts(letter, book.language, self._contact)
+        blocks = parse(book.render(TRIAL, "body", about))
+        words = unmarked(book.render(TRIAL, "subject", about))
+        subject = shorten(one_line(f"[{about['product']}] {words}"), LONGEST_SUBJECT)
+        return _Page(book, subject, blocks)
 
     def _subject(
         self, book: Book, frame: str, about: Data, item: Item, calendar: Calendar
@@ -246,21 +296,6 @@ class Composer:
             longest = min(length, LONGEST_SUBJECT) - excess
             whole = phrase(max(longest, _SHORTEST_NAME))
         return shorten(one_line(whole), LONGEST_SUBJECT)
-
-
-def _dressed(
-    shelf: Shelf, book: Book, subject: str, blocks: tuple[Block, ...]
-) -> _Draft:
-    def link(words: str) -> str:
-        return book.words.say("link", words=words)
-
-    page = {
-        "language": book.language,
-        "direction": babel_locale(book.language).text_direction,
-        "title": subject,
-        "blocks": as_data(blocks, link),
-    }
-    return _Draft(subject, as_text(blocks, link), shelf.dress(page))
 
 
 def _frame(letter: Letter, told: list[Item]) -> str:

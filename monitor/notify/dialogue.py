@@ -14,6 +14,7 @@ import aiosmtplib
 from monitor.core.attempt import Phase
 from monitor.notify.headers import UnwritableError, address
 from monitor.notify.server import Server, Tls
+from monitor.notify.trace import Exchange, Observer, Step, facts
 
 _POSITIVE: Final = 2
 """RFC 5321, section 4.2.1: the first digit of a positive completion."""
@@ -39,6 +40,25 @@ class Progress:
 
     phase: Phase = Phase.CONNECT
     stopped: bool = False
+    observer: Observer | None = None
+    """Hears of every step; nothing depends on it."""
+    step: Step = Step.CONNECT
+    began: float = 0
+    """When the step in hand began, by the loop's clock."""
+
+    def begin(self, step: Step) -> None:
+        """Note the step in hand."""
+        self.step, self.began = step, asyncio.get_running_loop().time()
+
+    def end(
+        self, code: int | None, reply: str, smtp: aiosmtplib.SMTP | None = None
+    ) -> None:
+        """Tell the observer how the step in hand ended; `smtp`: well."""
+        if self.observer is not None:
+            took = asyncio.get_running_loop().time() - self.began
+            more = facts(self.step, smtp) if smtp is not None else {}
+            told = Exchange(self.step, code, reply, timedelta(seconds=took), **more)
+            self.observer(told)
 
     @asynccontextmanager
     async def during(self, phase: Phase, longest: timedelta) -> AsyncIterator[None]:
@@ -104,15 +124,23 @@ class Line:
         )
         try:
             connecting = min(server.timeout, _LONGEST_CONNECT)
+            progress.begin(Step.CONNECT)
             async with progress.during(Phase.CONNECT, connecting):
-                await smtp.connect()
+                response = await smtp.connect()
+            progress.end(*response, smtp)
             async with progress.during(Phase.HELLO, server.timeout):
-                await smtp.ehlo()
+                progress.begin(Step.EHLO)
+                progress.end(*await smtp.ehlo(), smtp)
                 if server.tls is Tls.STARTTLS:
-                    await smtp.starttls()
-                    await smtp.ehlo()  # RFC 3207, section 4.2: forget the first one
+                    progress.begin(Step.STARTTLS)
+                    progress.end(*await smtp.starttls(), smtp)
+                    # RFC 3207, section 4.2: forget what was said before.
+                    progress.begin(Step.EHLO)
+                    progress.end(*await smtp.ehlo(), smtp)
                 if server.username is not None:
-                    await smtp.login(server.username, server.password or "")
+                    progress.begin(Step.AUTH)
+                    login = smtp.login(server.username, server.password or "")
+                    progress.end(*await login, smtp)
                 return cls(smtp, server.timeout)
         except BaseException:
             smtp.close()
@@ -144,17 +172,21 @@ class Line:
         options: list[str] = []
         if name.replace(".", "").isalnum() and self._smtp.supports_extension("dsn"):
             options = ["RET=HDRS", f"ENVID={name}"]
+        progress.begin(Step.MAIL)
         async with progress.during(Phase.MAIL, self._timeout):
-            await self._smtp.mail(sender, options=options)
+            response = await self._smtp.mail(sender, options=options)
+        progress.end(*response)
 
     async def rcpt(self, recipient: str, progress: Progress) -> None:
         """Name the recipient on whom the letter depends."""
+        progress.begin(Step.RCPT)
         async with progress.during(Phase.RCPT, self._timeout):
             # The library would take the first address it finds in any text.
             if not _is_written(recipient):
                 words = "the address cannot be written in SMTP"
                 raise FailedError(Phase.RCPT, _NOT_ALLOWED, words)
-            await self._smtp.rcpt(recipient)
+            response = await self._smtp.rcpt(recipient)
+        progress.end(*response)
 
     async def copy(self, recipient: str, progress: Progress) -> str | None:
         """Name one who gets a copy; returns the reply that refused him, if any did.
@@ -185,6 +217,7 @@ class Line:
         buffers, which then counts as perhaps sent). A reply that comes before the dot,
         such as a 552 in mid-message, is read and not lost.
         """
+        progress.begin(Step.DATA)
         async with progress.during(Phase.DATA, self._timeout):
             response = await self._smtp.execute_command(b"DATA")
             if response.code != _START_INPUT:
@@ -197,6 +230,8 @@ class Line:
                     raise FailedError(Phase.DATA, None, "stopped")
             if not before_dot():
                 raise FailedError(Phase.DATA, None, "the lease is over")
+            progress.end(*response)
+            progress.begin(Step.DOT)
             async with progress.during(Phase.DOT, self._timeout):
                 self._protocol.write(b".\r\n")
                 response = await reply
@@ -205,6 +240,7 @@ class Line:
             await asyncio.gather(reply, return_exceptions=True)
         if response.code // 100 != _POSITIVE:
             raise FailedError(Phase.DOT, response.code, response.message)
+        progress.end(*response)
         self.letters += 1
         self._used_at = asyncio.get_running_loop().time()
         return response

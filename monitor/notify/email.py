@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, TypeAlias
 
@@ -9,6 +10,7 @@ from monitor.core.attempt import Attempt, Outcome, Phase, outcome_of
 from monitor.core.dispute import is_disputed
 from monitor.notify.dialogue import FailedError, Line, Progress
 from monitor.notify.server import Server
+from monitor.notify.trace import Observer
 
 MOST_LETTERS: Final = 50
 """Letters over one connection; servers count, and a fresh one costs little."""
@@ -36,17 +38,25 @@ class Mailer:
     caller awaits `send()` as ever and need not cancel it. Cancelling `send()` itself
     hangs up at once and leaves the letter to the next holder of its lease.
 
+    Args:
+        server: The server.
+        observer: Hears of each step as it ends, the one that failed included.
+
     Raises:
         ConfigurationError: The certificates to trust cannot be read.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, observer: Observer | None = None) -> None:
         self._server = server
         self._tls = server.context()
         self._line: Line | None = None
         self._turn = asyncio.Lock()
         self._deadline: asyncio.Timeout | None = None
         self._progress = Progress()
+        if observer is not None:
+            self._progress.observer = lambda told: observer(
+                replace(told, reply=server.shown(told.reply))
+            )
 
     async def send(
         self,
@@ -179,6 +189,7 @@ class Mailer:
 
     def _failed(self, failed: FailedError) -> Attempt:
         reply = self._server.shown(failed.reply)
+        self._progress.end(failed.code, failed.reply)
         outcome = outcome_of(failed.phase, failed.code)
         if outcome is Outcome.REFUSED and is_disputed(failed.code, failed.reply):
             outcome = Outcome.DISPUTED
@@ -190,7 +201,9 @@ class Mailer:
         if self._progress.stopped and phase is not Phase.DOT:
             return Attempt(Outcome.DEFERRED, phase, None, "stopped")
         outcome = outcome_of(phase, None)
-        return Attempt(outcome, phase, None, "the attempt took too long")
+        reply = "the attempt took too long"
+        self._progress.end(None, reply)
+        return Attempt(outcome, phase, None, reply)
 
     def _hang_up(self) -> None:
         line, self._line = self._line, None

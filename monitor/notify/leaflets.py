@@ -1,5 +1,6 @@
 """Leaflets: the pages behind the links of letters, in the words of their reader."""
 
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,7 @@ from monitor.notify.blocks import as_data, parse, unmarked
 from monitor.notify.facts import Data
 from monitor.notify.rendering import TemplateFaultError
 from monitor.notify.safe import clean
-from monitor.notify.templates import Book, Shelf, built_in
+from monitor.notify.templates import Book, Shelf, built_in, languages
 from monitor.notify.words import babel_locale
 
 _WORDS: Final = "pages/mute.txt"
@@ -31,8 +32,10 @@ class Leaflets:
     """
 
     def __init__(self, templates: Path | None = None) -> None:
+        roots = (templates, built_in()) if templates else (built_in(),)
+        self._languages = sorted({tag for root in roots for tag in languages(root)})
         self._own = Shelf(built_in())
-        self._shelf = Shelf(templates, built_in()) if templates else self._own
+        self._shelf = Shelf(*roots) if templates else self._own
 
     def page(self, sheet: Sheet, scope: Scope | None, locale: str, nonce: str) -> str:
         """The page as HTML.
@@ -53,13 +56,12 @@ class Leaflets:
     def check(self) -> list[str]:
         """Faults of templates, each `file:line: what`; empty if all can be used."""
         faults: dict[str, None] = {}
-        for sheet in Sheet:
-            for scope in _SAMPLES:
-                known = sheet not in {Sheet.UNKNOWN, Sheet.LATER}
-                try:
-                    _written(self._shelf, sheet, scope if known else None, "en", "x")
-                except TemplateFaultError as fault:
-                    faults[str(fault)] = None
+        for sheet, scope, tag in product(Sheet, _SAMPLES, self._languages):
+            known = sheet not in {Sheet.UNKNOWN, Sheet.LATER}
+            try:
+                _written(self._shelf, sheet, scope if known else None, tag, "x")
+            except TemplateFaultError as fault:
+                faults[str(fault)] = None
         return list(faults)
 
 

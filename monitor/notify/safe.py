@@ -19,7 +19,17 @@ They belong to a private use area, whose characters mean nothing outside.
 Source: Unicode 16.0, section 23.5.
 """
 
-_JOINERS: Final = frozenset("\u200c\u200d")
+_JOINERS: Final = "\u200c\u200d"
+_EDGES: Final = f" {_JOINERS}"
+_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+"""Letters and marks that show nothing, by which a name would be an empty place.
+
+Source: Unicode 16.0, DerivedCoreProperties.txt, Default_Ignorable_Code_Point, without
+the format characters and the variation selectors.
+"""
+_MARKS: Final = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]"
+_TOWER: Final = re.compile(f"({_MARKS}{{4}}){_MARKS}+")
+"""More marks over one letter than any language writes: they cover the lines above."""
 _SECRET: Final = re.compile(
     r"\b(?:EAA|IG)[A-Za-z0-9_-]{16,}|\b\d{5,}(?:\||%7C)[\w-]{8,}", re.ASCII
 )
@@ -44,8 +54,12 @@ class _Cleaned(dict[int, str]):
                 kept = "\N{REPLACEMENT CHARACTER}"
             case "Cf" | "Co":  # bidi controls, zero widths; our own marks
                 kept = char if char in _JOINERS else ""
+            case "Cn" if _is_noncharacter(codepoint):
+                # Some parsers of mail die of one. Other characters without a category
+                # are younger than the tables of this Python.
+                kept = "\N{REPLACEMENT CHARACTER}"
             case _:
-                kept = char
+                kept = "" if char in _BLANK else char
         self[codepoint] = kept
         return kept
 
@@ -53,18 +67,26 @@ class _Cleaned(dict[int, str]):
 _CLEANED: Final = _Cleaned()
 
 
+def _is_noncharacter(codepoint: int) -> bool:
+    """Source: Unicode 16.0, section 23.7."""
+    return 0xFDD0 <= codepoint <= 0xFDEF or codepoint & 0xFFFE == 0xFFFE  # noqa: PLR2004 - named by the docstring
+
+
 def clean(text: str, longest: int = LONGEST_VALUE) -> str:
     r"""The text as one calm line of at most `longest` characters.
 
     Line breaks and controls become spaces, runs of spaces one; bidi controls and
-    other invisible characters go; a lone surrogate becomes a replacement character;
-    whatever looks like an access token is hidden.
+    other invisible characters go; what is no character becomes a replacement
+    character; of marks over one letter four stay; whatever looks like an access token
+    is hidden.
 
     >>> clean("Bakery\r\nBcc: x@y.example\u202e")
     'Bakery Bcc: x@y.example'
     """
     line = text[: longest * 8].translate(_CLEANED)
-    line = _SECRET.sub("(hidden)", " ".join(line.split()))
+    line = _SECRET.sub("(hidden)", " ".join(line.split()).strip(_EDGES))
+    if not line.isascii():
+        line = _TOWER.sub(r"\1", line)
     return shorten(line, longest)
 
 

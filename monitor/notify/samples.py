@@ -150,6 +150,12 @@ def sample_letter(*items: Item, role: Role = Role.OWNER) -> Letter:
     )
 
 
+def trial_letter(to: str, locale: str = "en") -> Letter:
+    """A letter about nothing, which says that it is a test."""
+    letter = sample_letter(role=Role.OPERATOR)
+    return replace(letter, to=to, locale=locale, name=None)
+
+
 def role_for(code: Code, reason: Reason) -> Role:
     """Who would get the letter."""
     if reason is Reason.ESCALATED and code not in _ABOUT:
@@ -256,13 +262,17 @@ def _bakeries(count: int) -> tuple[Item, ...]:
 
 def sample_probes() -> Iterator[Letter]:
     """Letters that together go through every branch a template may have."""
+    yield trial_letter("ops@acme.example")
     for code in Code:
-        for kind in (*KINDS, None):
-            item = sample_item(code, kind)
-            bare = replace(item, name=None, used_for=None, reauthorize_url=None)
-            yield sample_letter(item)
-            yield sample_letter(item, role=Role.OPERATOR)
-            yield replace(sample_letter(bare, role=Role.ESCALATION), name=None)
+        for kind in (None,) if code in _ABOUT else (*KINDS, None):
+            for reason in occurring(code):
+                item = sample_item(code, kind, reason)
+                letter = sample_letter(item, role=role_for(code, reason))
+                yield replace(letter, mute_url=_MUTE)
+                if reason in {Reason.OPENED, Reason.RESOLVED}:
+                    bare = replace(item, name=None, used_for=None, reauthorize_url=None)
+                    yield replace(letter, items=(bare,), name=None)
+            yield sample_letter(sample_item(code, kind), role=Role.OPERATOR)
     for code in (Code.EXPIRING, Code.PASSWORD_CHANGED, Code.MALFORMED):
         for reason in (each for each in Reason if each is not Reason.REPORT):
             for role in Role:

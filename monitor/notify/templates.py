@@ -2,10 +2,10 @@
 
 import configparser
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from babel import Locale
 from jinja2 import Template
@@ -21,16 +21,28 @@ from monitor.notify.rendering import (
 )
 from monitor.notify.words import Vocabulary, babel_locale, locale_chain, whole_number
 
+LAYOUT: Final = "layout.html"
+WORDS: Final = "words.txt"
+_TAG: Final = re.compile(
+    r"([a-z]{2,3})(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?(-[a-z0-9]{5,8})?"
+)
+"""A language tag in the case in which `locale_chain` looks for it: RFC 5646, 2.1.1."""
 _LARGEST_FILE: Final = 256 * 1024
 _MOST_LOCALES: Final = 1000
 """Visitors of our pages name languages as they like; not all are remembered."""
-_SECTION: Final = re.compile(r"\[([a-z_]+)\]\s*")
+SECTION: Final = re.compile(r"\[([a-z_]+)\]\s*")
+"""The line that heads a section."""
+Note: TypeAlias = Callable[[TemplateFaultError], None]
+"""Hears of a fault, so that rendering goes on and finds the others too."""
 
 
 class Book:
     """The words of one chain of languages, each template compiled once."""
 
-    def __init__(self, roots: Sequence[Path], chain: Sequence[str]) -> None:
+    def __init__(
+        self, roots: Sequence[Path], chain: Sequence[str], note: Note | None = None
+    ) -> None:
+        self._note = note
         self._folders = tuple(root / tag for tag in chain for root in roots)
         self.language = next(
             (
@@ -43,7 +55,8 @@ class Book:
         """The language of the frame, and so of the letter."""
         self._sandbox = a_sandbox(self._read, number=self._number)
         self._sandbox.filters["counted"] = self._counted
-        self._sections: dict[str, dict[str, Template]] = {}
+        self._sources: dict[str, tuple[dict[str, str], str]] = {}
+        self._compiled: dict[tuple[str, str], Template] = {}
         self.words = self._vocabulary()
 
     def render(self, name: str, section: str, data: Mapping[str, object]) -> Words:
@@ -52,70 +65,83 @@ class Book:
         Raises:
             TemplateFaultError: The file or section is missing, broken or too large.
         """
-        sections = self._sections.get(name)
-        if sections is None:
-            sections = self._sections[name] = self._compile(name)
-        template = sections.get(section)
-        if template is None:
-            raise TemplateFaultError(f"{self._path(name)}:1: lacks [{section}]")
-        return Words(run(template, data).strip())
+        try:
+            return Words(run(self._template(name, section), data).strip())
+        except TemplateFaultError as fault:
+            if self._note is None:
+                raise
+            self._note(fault)
+            return Words("…")
 
-    def _compile(self, name: str) -> dict[str, Template]:
-        found = self._read(name)
-        if found is None:
-            raise TemplateFaultError(f"{name}:1: no such template")
-        source, path = found
-        sections: dict[str, list[str]] = {}
-        lines: list[str] = []
-        for number, line in enumerate(source.split("\n")):
-            heading = _SECTION.fullmatch(line)
-            if heading is not None:
-                lines = sections.setdefault(heading[1], [])
-                # Lines above are kept as blank ones: errors name the right line.
-                lines += [""] * (number + 1 - len(lines))
-            else:
-                lines.append(line)
-        return {
-            section: compiled(self._sandbox, "\n".join(text), path)
-            for section, text in sections.items()
-        }
+    def compile_all(self, name: str) -> None:
+        """Compile a file, also what no letter may need of it.
+
+        Raises:
+            TemplateFaultError: It cannot be read, or a section is broken.
+        """
+        for section in self._source(name)[0]:
+            self._template(name, section)
+
+    def _template(self, name: str, section: str) -> Template:
+        template = self._compiled.get((name, section))
+        if template is None:
+            sections, path = self._source(name)
+            if section not in sections:
+                raise TemplateFaultError(f"{path}:1: lacks [{section}]")
+            template = compiled(self._sandbox, sections[section], path)
+            self._compiled[name, section] = template
+        return template
+
+    def _source(self, name: str) -> tuple[dict[str, str], str]:
+        """The sections of a file, and where it lies."""
+        if name not in self._sources:
+            found = self._read(name)
+            if found is None:
+                raise TemplateFaultError(f"{name}:1: no such template")
+            self._sources[name] = (sections_of(found[0]), found[1])
+        return self._sources[name]
 
     def _vocabulary(self) -> Vocabulary:
         """The phrases of all folders, the first that has one winning."""
         words = Vocabulary()
         for folder in self._folders:
-            found = _text_of(folder / "words.txt")
-            if found is not None:
-                words = words.over(_vocabulary(*found, babel_locale(folder.name)))
+            try:
+                found = text_of(folder / WORDS)
+                if found is not None:
+                    words = words.over(_vocabulary(*found, babel_locale(folder.name)))
+            except TemplateFaultError as fault:
+                if self._note is None:
+                    raise
+                self._note(fault)
         return words
 
     def _number(self, n: int) -> str:
         return whole_number(n, babel_locale(self.language))
 
-    def _counted(self, number: object, key: str) -> Words:
-        """The filter `counted`: `{{ others | counted("more") }}`."""
+    def _counted(self, number: object, key: str) -> object:
+        """The filter `counted`: `{{ others | counted("more") }}`.
+
+        What is no number is printed as it is: no letter is lost for it.
+        """
         if not isinstance(number, (int, str)) or not str(number).isdecimal():
-            raise TemplateError(f"counted({key!r}) needs a number")
+            return number
         try:
             return Words(self.words.count(key, int(number)))
         except KeyError:
             raise TemplateError(f"words.txt has no [counted] {key}.other") from None
 
-    def _path(self, name: str) -> str:
-        found = self._read(name)
-        return name if found is None else found[1]
-
     def _read(self, name: str) -> tuple[str, str] | None:
         if not re.fullmatch(r"[a-z_]+(/[a-z_]+)*\.txt", name):
             return None
-        return next(filter(None, (_text_of(f / name) for f in self._folders)), None)
+        return next(filter(None, (text_of(f / name) for f in self._folders)), None)
 
 
 class Shelf:
     """Every language of the given folders; a file of an earlier folder wins."""
 
-    def __init__(self, *roots: Path) -> None:
+    def __init__(self, *roots: Path, note: Note | None = None) -> None:
         self._roots = roots
+        self._note = note
         self._books: dict[tuple[str, ...], Book] = {}
         self._chains: dict[str, tuple[str, ...]] = {}
         self._layout: Template | None = None
@@ -133,7 +159,7 @@ class Shelf:
                 self._chains.clear()
             chain = self._chains[locale] = self._chain(locale)
         if chain not in self._books:
-            self._books[chain] = Book(self._roots, chain)
+            self._books[chain] = Book(self._roots, chain, self._note)
         return self._books[chain]
 
     def _chain(self, locale: str) -> tuple[str, ...]:
@@ -153,10 +179,10 @@ class Shelf:
             TemplateFaultError: The layout is missing, broken or writes too much.
         """
         if self._layout is None:
-            texts = (_text_of(root / "layout.html") for root in self._roots)
+            texts = (text_of(root / LAYOUT) for root in self._roots)
             found = next(filter(None, texts), None)
             if found is None:
-                raise TemplateFaultError("layout.html:1: no such template")
+                raise TemplateFaultError(f"{LAYOUT}:1: no such template")
             sandbox = a_sandbox(lambda _: None, html=True)
             self._layout = compiled(sandbox, inlined(*found), found[1])
         return run(self._layout, data).strip() + "\n"
@@ -168,7 +194,7 @@ class Shelf:
             TemplateFaultError: The template is missing, broken or writes too much.
         """
         if name not in self._pages:
-            found = next(filter(None, (_text_of(r / name) for r in self._roots)), None)
+            found = next(filter(None, (text_of(r / name) for r in self._roots)), None)
             if found is None:
                 raise TemplateFaultError(f"{name}:1: no such template")
             sandbox = a_sandbox(lambda _: None, html=True)
@@ -212,7 +238,44 @@ def _line_of(text: str, what: str) -> int:
     return 1
 
 
-def _text_of(path: Path) -> tuple[str, str] | None:
+def languages(folder: Path) -> list[str]:
+    """The languages that have a folder there."""
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.is_dir() and is_language(path.name)
+    )
+
+
+def is_language(tag: str) -> bool:
+    """Whether a folder of that name is a language's, and would be found as one."""
+    found = _TAG.fullmatch(tag)
+    return found is not None and found[1] in Locale("en").languages
+
+
+def sections_of(source: str) -> dict[str, str]:
+    """The sections of a file by their names.
+
+    Lines above a section are kept as blank ones: errors name the right line.
+    """
+    sections: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for number, line in enumerate(source.split("\n")):
+        heading = SECTION.fullmatch(line)
+        if heading is not None:
+            lines = sections.setdefault(heading[1], [])
+            lines += [""] * (number + 1 - len(lines))
+        else:
+            lines.append(line)
+    return {section: "\n".join(text) for section, text in sections.items()}
+
+
+def text_of(path: Path) -> tuple[str, str] | None:
+    """The text of a template and where it lies; `None`: there is no such file.
+
+    Raises:
+        TemplateFaultError: It is too large, or no text.
+    """
     try:
         raw = path.read_bytes()
     except OSError:

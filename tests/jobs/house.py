@@ -45,13 +45,16 @@ def a_token(name: str = "north", owner: str = ANN, **facts: Any) -> TokenPlan:
 def row_of(plan: TokenPlan, **changes: Any) -> Row:
     """The row of the inventory a plan is imported as."""
     row: Mapping[str, str] = plan.row()
-    plain = {key: value for key, value in row.items() if not key.startswith("label.")}
+    plain: dict[str, Any] = {
+        key: value for key, value in row.items() if not key.startswith("label.")
+    }
+    plain["cc"] = tuple(filter(None, row.get("cc", "").split(",")))
     labels = {
         key.removeprefix("label."): value
         for key, value in row.items()
         if key.startswith("label.")
     }
-    return replace(Row(**plain, labels=labels), **changes)  # type: ignore[arg-type] # columns of text
+    return replace(Row(**plain, labels=labels), **changes)
 
 
 @dataclass

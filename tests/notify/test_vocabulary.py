@@ -1,5 +1,6 @@
 """Small words: phrases that count, and what is refused of a `words.txt`."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -82,20 +83,24 @@ def test_a_phrase_that_cannot_be_used_is_refused(tmp_path: Path, text: str, plac
     assert str(found.value).startswith(f"{path}:{place}")
 
 
-@pytest.mark.parametrize(
-    ("words", "what"),
-    [
-        ('{{ reader | counted("more") }}', "counted('more') needs a number"),
-        ('{{ 4 | counted("nothing") }}', "words.txt has no [counted] nothing.other"),
-    ],
-)
-def test_a_template_that_counts_wrongly_is_named(tmp_path: Path, words: str, what: str):
+def test_a_template_that_counts_what_no_phrase_counts_is_named(tmp_path: Path):
     path = tmp_path / "en" / "parts" / "stops.txt"
     path.parent.mkdir(parents=True)
-    path.write_text(f"\n{words}\n", encoding="utf-8")
+    path.write_text('\n{{ 4 | counted("nothing") }}\n', encoding="utf-8")
     composer = Composer(SENDER, templates=tmp_path)
     letter = sample_letter(sample_item(Code.REVOKED))
+    what = "words.txt has no [counted] nothing.other"
     assert composer.compose(letter, sample_now()).fell_back == f"{path}:2: {what}"
+
+
+def test_what_is_no_number_is_printed_as_it_is(tmp_path: Path):
+    path = tmp_path / "en" / "parts" / "stops.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text('{{ reader | counted("more") }}\n', encoding="utf-8")
+    composer = Composer(SENDER, templates=tmp_path)
+    composed = composer.compose(sample_letter(sample_item(Code.REVOKED)), sample_now())
+    assert composed.fell_back is None
+    assert "\n\nJane Doe\n\n" in composed.text
 
 
 def test_a_phrase_that_counts_is_not_isolated_as_a_value():
@@ -167,4 +172,21 @@ def test_what_is_over_is_said_for_its_cause():
 def test_several_causes_that_are_over_are_said_in_common():
     assert _subject(Code.SCOPES_MISSING, Code.EXPIRING).endswith(
         '"Bakery North" is reconnected'
+    )
+
+
+def test_broken_words_of_ours_are_said_in_english(tmp_path: Path):
+    """A language whose words fault in a case nobody foresaw costs no letter."""
+    shutil.copytree(built_in(), tmp_path, dirs_exist_ok=True)
+    (tmp_path / "de" / "parts" / "stops.txt").write_text("{{ nobody }}")
+    composer = Composer(SENDER)
+    composer._own = composer._shelf = Shelf(tmp_path)
+    letter = replace(sample_letter(sample_item(Code.REVOKED)), locale="de")
+    composed = composer.compose(letter, sample_now())
+    assert (
+        composed.subject
+        == '[Acme Publisher] Facebook access for "Bakery North" was removed'
+    )
+    assert (
+        composed.fell_back == f"{tmp_path}/de/parts/stops.txt:1: 'nobody' is undefined"
     )
