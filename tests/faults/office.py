@@ -156,7 +156,7 @@ def office_over(
 ) -> Office:
     """The office over an open store."""
     rule = rule or Rule(remind_every=30 * DAY)
-    calm = Brake(at_least=1_000_000, owner_letters_per_hour=None)
+    calm = Brake(at_least=1_000_000, owner_letters_per_hour=None, letters_per_day=None)
     charter = a_charter(rule, **{"patience": (0.0,), "brake": calm, **wishes})
     server = Server("127.0.0.1", post.port, Tls.NONE, timeout=LONG)
     server = replace(server, longest_attempt=LONG, local_hostname="monitor.example")

@@ -31,6 +31,7 @@ mail:
   port: {mail}
   tls: none
   group_wait: 1s
+  letters_per_day: null
   from: Acme Publisher <tokens@acme.example>
 operator: {{email: [ops@acme.example]}}
 hold: {{sudden: {{at_least: 1000000}}, owner_letters_per_hour: null}}
