@@ -15,10 +15,7 @@ from monitor.store.locks import lock_tokens
 from monitor.store.pace import was_freed
 from monitor.store.poison import read_waiters
 from monitor.store.tables import letters, outbox
-from monitor.store.waiters import (
-    Waiter,
-    select_waiters,
-)
+from monitor.store.waiters import Waiter, pooled, select_waiters
 
 _SEAL: Final = (
     update(outbox)
@@ -98,7 +95,7 @@ async def due_entries(
     rows = await connection.execute(
         select_waiters().where(*theirs).order_by(outbox.c.planned_at, outbox.c.id)
     )
-    return await read_waiters(connection, rows, now)
+    return pooled(await read_waiters(connection, rows, now))
 
 
 _MOST_ENTRIES: Final = 5_000

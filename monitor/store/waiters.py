@@ -1,13 +1,13 @@
 """Waiters: outbox entries with the present state of what they speak of."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 
-from monitor.core.delivery import Drop, Item, Passage, Role
+from monitor.core.delivery import Drop, Item, Passage, Role, Waiting
 from monitor.core.incident import Incident, Reason
 from monitor.core.observation import Observation
 from monitor.core.tokens import Expected
@@ -69,11 +69,32 @@ class Waiter:
     """Whether a courier died with it in hand."""
     muted: bool = False
     """Whether the reader stopped reminders, and was told all news there is."""
+    waits_for: str = ""
+    pooled: bool = False
+    """Whether it leaves with all that its reader must hear of the product, whoever
+    gets copies: something of that waited for the cap."""
 
     @property
     def group(self) -> tuple[str, str, str, str]:
         """What must be equal for entries to share a letter."""
-        return (self.recipient, self.product, self.role, self.cc)
+        cc = "" if self.pooled else self.cc
+        return (self.recipient, self.product, self.role, cc)
+
+
+def pooled(waiters: Sequence[Waiter]) -> list[Waiter]:
+    """The waiters; those who share reader and product with a capped one are pooled.
+
+    Else each set of copies would be a letter of its own, with a turn of its own.
+    """
+    capped = {_reader(each) for each in waiters if each.waits_for == Waiting.CAP}
+    return [
+        replace(each, pooled=True) if _reader(each) in capped else each
+        for each in waiters
+    ]
+
+
+def _reader(waiter: Waiter) -> tuple[str, str, str]:
+    return waiter.recipient, waiter.product, waiter.role
 
 
 Review: TypeAlias = Callable[[Waiter], tuple[Item, Passage]]
@@ -205,6 +226,7 @@ def waiter_of(row: AnyRow) -> Waiter:
         product=row.product,
         name=row.name,
         cc=row.cc,
+        waits_for=row.waits_for or "",
         locale=row.locale,
         timezone=row.timezone,
         item=decode_item(row.item),

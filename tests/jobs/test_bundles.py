@@ -312,6 +312,31 @@ async def test_two_products_share_the_cap_of_their_owner(house: Builder) -> None
     assert await told_of(home) == {(Code.EXPIRING, 1, True): 10}
 
 
+async def test_copies_of_their_own_do_not_make_what_is_capped_wait_in_line(
+    house: Builder,
+) -> None:
+    """Each page has another copy, so that each would be a letter of its own."""
+    once = replace(NO_STORM, letters_per_day=1)
+    plans = [a_page(n, expires_in=None) for n in range(9)]
+    home = await house(*plans, rule=Rule(check_every=HOUR), brake=once)
+    rows = [
+        house.row(home, plan.id, cc=(f"copy-{n}@bakery.example",))
+        for n, plan in enumerate(plans)
+    ]
+    await home.store.inventory.import_rows(rows, home.clock())
+    for plan in plans:
+        home.graph.set_state(plan.id, "revoked")
+    await passes(home, 5 * MINUTE, 12)
+    (first,) = home.letters(ANN)
+    assert len(first.envelope_to) == 2, "the first one has its copy"
+    await passes(home, 10 * MINUTE, 24)
+    first, second = home.letters(ANN)
+    assert second.at - first.at >= 4 * HOUR
+    assert second.envelope_to == (ANN,), "nobody gets a copy of what is another's"
+    assert len(pages_in(second)) == 8
+    assert await told_of(home) == {(Code.REVOKED, 1, True): 9}
+
+
 async def test_what_is_over_before_it_was_told_is_not_told(house: Builder) -> None:
     home = await house(*one_by_one(5), rule=AT_FOURTEEN_DAYS, brake=NO_STORM)
     await passes(home, 5 * MINUTE, 24)
