@@ -85,7 +85,7 @@ class Mail(Section):
     group_wait: durations.Duration = timedelta(minutes=2)
     """Entries wait so long for others of the same person."""
     hours: Hours | None = None
-    letters_per_day: Annotated[int, whole(1, 1_000)] | None = 10
+    letters_per_day: Annotated[int, whole(1, 1_000)] | None = 24
     """To one owner's address in any 24 hours; `None`: as many as there are."""
     locale: Annotated[
         str, word("a locale", "[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}", "pt-BR")

@@ -46,7 +46,7 @@ class Brake:
     release_after: timedelta = timedelta(hours=4)
     owner_letters_per_hour: int | None = 200
     """`None`: as many as there are."""
-    letters_per_day: int | None = 10
+    letters_per_day: int | None = 24
     """To one address, but for the operator's; `None`: as many as there are."""
 
 

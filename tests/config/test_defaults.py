@@ -48,7 +48,7 @@ def test_the_least_configuration_has_every_default(loaded, folder):
     assert settings.mail.bounce_address is None
     assert settings.mail.group_wait == timedelta(minutes=2)
     assert settings.mail.hours is None
-    assert settings.mail.letters_per_day == 10
+    assert settings.mail.letters_per_day == 24
     assert settings.mail.templates is None
     assert settings.operator.heartbeat_url is None
     assert settings.operator.report == Report()
