@@ -1,15 +1,21 @@
 """Parcels: a sealed letter as its words are written from."""
 
+from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import datetime
+
+import structlog
 
 from monitor.core.bounces import envelope_sender
 from monitor.core.delivery import Letter, Role
 from monitor.core.incident import Reason
 from monitor.core.mute import mute_url
+from monitor.errors import ConfigurationError
 from monitor.jobs.charter import Charter
 from monitor.store import Store
 from monitor.store.waiters import Sealed, copies
+
+log = structlog.stdlib.get_logger("monitor.courier")
 
 
 async def letter_with_links(store: Store, charter: Charter, sealed: Sealed) -> Letter:
@@ -18,8 +24,10 @@ async def letter_with_links(store: Store, charter: Charter, sealed: Sealed) -> L
     base = charter.public_url
     if base is None or letter.role is Role.OPERATOR:
         return letter
-    url = mute_url(base, sealed.id, await store.mutes.key())
-    return replace(letter, mute_url=url)
+    key = await _if_opened(store.mutes.key())
+    if key is None:
+        return letter
+    return replace(letter, mute_url=mute_url(base, sealed.id, key))
 
 
 async def sender_of(store: Store, charter: Charter, sealed: Sealed) -> str | None:
@@ -27,7 +35,20 @@ async def sender_of(store: Store, charter: Charter, sealed: Sealed) -> str | Non
     address = charter.bounce_address
     if address is None:
         return None
-    return envelope_sender(address, sealed.id, await store.bounces.key())
+    key = await _if_opened(store.bounces.key())
+    return None if key is None else envelope_sender(address, sealed.id, key)
+
+
+async def _if_opened(key: Awaitable[bytes]) -> bytes | None:
+    """A key of our own; `None`: no configured key opens it, and no letter waits for it.
+
+    Letters go without what it signs: that somebody hears matters more.
+    """
+    try:
+        return await key
+    except ConfigurationError as error:
+        log.error("vault.closed", error=str(error))
+        return None
 
 
 def letter_of(

@@ -211,8 +211,8 @@ async def watched(daemon: Daemon, fault: Fault) -> None:
     named = [each for each in daemon.bells() if f"({fault.organ})" in each]
     if fault.told_by_caretaker:
         told, healed = named
-        assert "in order again" not in told
-        assert "in order again" in healed
+        assert "does its work again" not in told
+        assert "does its work again" in healed
     assert daemon.bells() == named, "nothing else is told, and nothing twice"
 
 

@@ -154,7 +154,7 @@ async def test_who_can_be_reached_again_is_forgotten(
     await office.pass_time(HOUR, 12 * MINUTE)
     assert await store.unreachable.everybody() == []
     assert len(post.kept(reader)) == 1
-    assert "in order again" in texts(post, OPS)[-1]
+    assert "Letters reach their readers again" in texts(post, OPS)[-1]
     assert not await store.unreachable.open()
 
 

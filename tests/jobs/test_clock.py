@@ -111,7 +111,9 @@ async def test_a_start_by_a_wrong_clock_judges_nothing_and_tells_the_operator(
     assert place.trusted
     assert (await home.view()).severity == "ok"
     assert [each.envelope_to for each in home.letters(ANN)] == [(ANN,)]
-    assert home.subjects(OPS)[1:] == ["[token-monitor] clock: in order again"]
+    assert home.subjects(OPS)[1:] == [
+        "[token-monitor] The monitor trusts its clock again"
+    ]
 
 
 @pytest.mark.parametrize("off", [-DAY, DAY, YEARS, 3 * MINUTE])

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import insert
 
 from monitor.core.incident import Reason
 from monitor.core.mute import mute_url
 from monitor.core.policy import Rule
 from monitor.sandbox.clock import VirtualClock
 from monitor.store import Store
+from monitor.store.tables import vault
 from tests.jobs.house import ANN, BOB, DAY, HOUR, OPS, Builder, House, a_token
 from tests.jobs.visits import BOSS, ONE_CLICK, a_web, dying, get, post, url_in
 from tests.store.builders import rows
@@ -260,3 +262,22 @@ async def test_pruning_keeps_what_is_stopped_about_an_open_matter(
     await post(url_in(home.letters(ANN)[0]))
     assert await home.store.mutes.prune() == 0
     assert len(await rows(home.store, "SELECT * FROM mutes")) == 1
+
+
+async def test_a_signing_key_that_nothing_opens_costs_no_letter(
+    house: Builder, public_url: str, store: Store
+) -> None:
+    """As when the key it was made with is not configured any more."""
+    async with store.database.write() as connection:
+        for name in ("mute-key", "bounce-key"):
+            row = {"name": name, "sealed": b"\x00" * 64}
+            await connection.execute(insert(vault).values(row))
+    home = await house(
+        a_token(expires_in=2 * DAY),
+        public_url=public_url,
+        bounce_address="bounces@acme.example",
+    )
+    await home.live(HOUR)
+    (letter,) = home.letters(ANN)
+    assert letter.message["List-Unsubscribe"] is None
+    assert letter.envelope_from == "tokens@acme.example"

@@ -50,8 +50,8 @@ async def test_it_comes_at_the_next_appointment_and_then_once_a_week(
     assert reports(home) == [], "a first start sends none at once"
     await pass_days(home, 9)
     assert reports(home) == [
-        "[token-monitor] Report 2026-W49: 0 of 1 tokens critical, 0 unknown",
-        "[token-monitor] Report 2026-W50: 0 of 1 tokens critical, 0 unknown",
+        "[token-monitor] Report 2026-W49: 1 token, 0 critical, 0 unknown",
+        "[token-monitor] Report 2026-W50: 1 token, 0 critical, 0 unknown",
     ]
     first = home.letters(OPS)[0]
     assert "Overdue for a look: 1" in first.text
