@@ -51,6 +51,13 @@ _NO_RELAY: Final = (
     "the server does not relay for us: log in by mail.username, or let it relay for"
     " this machine"
 )
+_SENDER: Final = (
+    "the server does not take this sender: mail.from, and mail.bounce_address if"
+    " set, must be addresses this login may send as"
+)
+_BLOCKED: Final = (
+    "the server does not want this machine: ask whoever runs it, or another relay"
+)
 _CASES: Final = (
     _Case(
         Step.CONNECT,
@@ -78,7 +85,7 @@ _CASES: Final = (
     _Case(
         Step.CONNECT,
         _refused,
-        "the server does not want this machine: ask whoever runs it, or another relay",
+        _BLOCKED,
     ),
     _Case(
         Step.CONNECT,
@@ -141,15 +148,22 @@ _CASES: Final = (
     ),
     _Case(
         Step.MAIL,
+        _says("starttls"),
+        "the server wants TLS first: set mail.tls: starttls",
+    ),
+    _Case(
+        Step.MAIL,
         _code(530),
         "the server wants a login first: set mail.username and mail.password",
     ),
     _Case(
         Step.MAIL,
         _refused,
-        "the server does not take this sender: mail.from, and mail.bounce_address if"
-        " set, must be addresses this login may send as",
+        _SENDER,
     ),
+    # Many servers say only here what they have against the sender, or this machine.
+    _Case(Step.RCPT, _says("sender address", "sender verify"), _SENDER),
+    _Case(Step.RCPT, _says("blocked using", "spamhaus", "blocklist"), _BLOCKED),
     _Case(Step.RCPT, _code(530, 554), _NO_RELAY),
     _Case(Step.RCPT, _says("relay"), _NO_RELAY),
     _Case(

@@ -245,8 +245,8 @@ class Composer:
             "others": len(told or healed) - 1,
             "labels": listed([label(i, calendar) for i in told or healed], calendar),
             "healed": [label(i, calendar) for i in healed[:_MOST_TOLD]] if told else [],
-            "consequences": grouped(matters, "consequence", calendar),
-            "steps": grouped(matters, "steps", calendar),
+            "consequences": grouped(matters, "consequence", calendar, _MOST_TOLD),
+            "steps": grouped(matters, "steps", calendar, _MOST_TOLD),
         }
         blocks = parse(book.render(frame, "body", about))
         subject = self._subject(book, frame, about, items[0], calendar)

@@ -65,7 +65,6 @@ def matter_facts(item: Item, calendar: Calendar, role: Role) -> Data:
     verified = item.verified_at
     return {
         "label": label(item, calendar),
-        "named": bool(clean(item.name or "")),
         "kind": clean(item.kind or "", 40),
         "used_for": clean(item.used_for or ""),
         "app": clean(item.app_name, _LONGEST_NAME) or clean(item.app_id, 40),
@@ -178,17 +177,21 @@ def put_in_words(matter: Data, letter: Data, book: Book) -> Data:
     }
 
 
-def grouped(matters: Sequence[Data], part: str, calendar: Calendar) -> list[Data]:
+def grouped(
+    matters: Sequence[Data], part: str, calendar: Calendar, most_told: int
+) -> list[Data]:
     """Matters with equal words of one part together: the words, and whom they are for.
 
-    Equal causes have equal steps, so a reader does not read them twice.
+    Equal causes have equal steps, so a reader does not read them twice. Of the first
+    matters, which have a section of their own, a group has all facts, for their links.
     """
-    groups: dict[str, list[str]] = {}
-    for matter in matters:
-        words, name = matter.get(part, ""), matter["label"]
-        groups.setdefault(str(words), []).append(str(name))
+    groups: dict[str, tuple[list[str], list[Data]]] = {}
+    for number, matter in enumerate(matters):
+        labels, told = groups.setdefault(str(matter.get(part, "")), ([], []))
+        labels.append(str(matter["label"]))
+        if number < most_told:
+            told.append(matter)
     return [
-        {"words": Words(words), "labels": listed(labels, calendar)}
-        for words, labels in groups.items()
-        if words
+        {"words": Words(words), "labels": listed(labels, calendar), "told": told}
+        for words, (labels, told) in groups.items()
     ]

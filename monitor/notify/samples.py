@@ -40,7 +40,7 @@ _FACTS: Final = {
         "recipients": "1",
         "recipient": "j…@bakery-north.example",
         "reply": "rcpt: 550 5.1.1 user unknown",
-        "stranded": "14",
+        "stranded": "3",
         "tokens": "page-17, page-18, page-19",
     },
     Code.HELD: {
@@ -206,7 +206,10 @@ def _many() -> Iterator[tuple[str, Letter]]:
     yield "many.opened.capped", sample_letter(*_bakeries(112))
     healed = (replace(item, reason=Reason.RESOLVED) for item in _bakeries(3))
     yield "many.resolved.page", sample_letter(*healed)
-    mixed = (*_bakeries(2), sample_item(Code.REVOKED, PAGE, Reason.RESOLVED))
+    third, unlike = _bakeries(3)[-1], sample_item(Code.SCOPES_MISSING)
+    unlike = replace(third, findings=unlike.findings)
+    healed = sample_item(Code.REVOKED, PAGE, Reason.RESOLVED)
+    mixed = (*_bakeries(2), unlike, healed)
     yield "many.opened.mixed", sample_letter(*mixed)
     codes = (Code.CALLER_REJECTED, Code.MALFORMED, Code.WRONG_USER)
     for reason in (Reason.OPENED, Reason.RESOLVED):

@@ -147,6 +147,24 @@ async def test_silence_is_told_at_its_step(
     assert advice(told[-1], server) != ""
 
 
+@pytest.mark.parametrize(
+    ("step", "code", "reply", "mend"),
+    [
+        (Step.MAIL, 530, "5.7.0 Must issue a STARTTLS command first", "mail.tls"),
+        (Step.MAIL, 530, "5.7.0 Authentication required", "mail.username"),
+        (Step.RCPT, 553, "5.7.1 Sender address rejected: not owned", "mail.from"),
+        (Step.RCPT, 554, "5.7.1 Client host blocked using zen", "this machine:"),
+        (Step.RCPT, 554, "5.7.1 Relay access denied", "does not relay"),
+        (Step.RCPT, 550, "5.1.1 User unknown", "this reader"),
+    ],
+)
+def test_what_a_server_has_against_us_is_not_the_readers(
+    step: Step, code: int, reply: str, mend: str
+) -> None:
+    told = Exchange(step, code, reply, timedelta())
+    assert mend in advice(told, a_server(25))
+
+
 async def test_nobody_there() -> None:
     async with a_mailbox() as box:
         server = a_server(box.port)
