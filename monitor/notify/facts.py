@@ -23,7 +23,7 @@ from monitor.notify.words import Calendar
 Data = dict[str, object]
 
 OPERATORS_PRODUCT: Final = "token-monitor"
-_LONGEST_PRODUCT: Final = 60
+LONGEST_PRODUCT: Final = 60
 _LONGEST_NAME: Final = 120
 _MOST_DETAILS: Final = 20
 HAPPENED: Final = "happened"
@@ -36,7 +36,7 @@ RESOLVED: Final = "resolved"
 def letter_facts(letter: Letter, language: str, contact: str | None) -> Data:
     """What is true of the letter as a whole."""
     operator = letter.role is Role.OPERATOR
-    product = OPERATORS_PRODUCT if operator else clean(letter.product, _LONGEST_PRODUCT)
+    product = OPERATORS_PRODUCT if operator else clean(letter.product, LONGEST_PRODUCT)
     mute = safe_url(letter.mute_url) or ""
     return {
         "product": product or OPERATORS_PRODUCT,

@@ -7,7 +7,7 @@ from typing import Final
 from monitor.core.incident import MOST_REMINDERS
 from monitor.core.mute import Scope, Sheet, hinted
 from monitor.notify.blocks import as_data, parse, unmarked
-from monitor.notify.facts import Data
+from monitor.notify.facts import LONGEST_PRODUCT, Data
 from monitor.notify.rendering import TemplateFaultError
 from monitor.notify.safe import clean
 from monitor.notify.templates import Book, Shelf, built_in, languages
@@ -21,7 +21,6 @@ _BUTTONS: Final = {
     Sheet.OFF: ("resume", "on"),
 }
 """The words of the button of a sheet, and what it says of reminders."""
-_LONGEST_PRODUCT: Final = 60
 
 
 class Leaflets:
@@ -78,7 +77,7 @@ def _written(
     about: Data = {"product": "token-monitor"}
     if scope is not None:
         about = {
-            "product": clean(scope.product, _LONGEST_PRODUCT) or "token-monitor",
+            "product": clean(scope.product, LONGEST_PRODUCT) or "token-monitor",
             "reader": clean(hinted(scope.reader)),
             "alone": len(scope.incidents) == 1,
             "most_reminders": MOST_REMINDERS,

@@ -204,8 +204,8 @@ def _of_each_code() -> Iterator[tuple[str, Letter]]:
 def _many() -> Iterator[tuple[str, Letter]]:
     yield "many.opened.page", sample_letter(*_bakeries(5))
     yield "many.opened.capped", sample_letter(*_bakeries(112))
-    healed = (replace(item, reason=Reason.RESOLVED) for item in _bakeries(3))
-    yield "many.resolved.page", sample_letter(*healed)
+    good = (replace(item, reason=Reason.RESOLVED) for item in _bakeries(3))
+    yield "many.resolved.page", sample_letter(*good)
     third, unlike = _bakeries(3)[-1], sample_item(Code.SCOPES_MISSING)
     unlike = replace(third, findings=unlike.findings)
     healed = sample_item(Code.REVOKED, PAGE, Reason.RESOLVED)
