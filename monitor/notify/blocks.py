@@ -29,7 +29,10 @@ from monitor.notify.wrapping import width, wrap
 
 _UNMARKED: Final = {ord(OPEN): None, ord(CLOSE): None}
 _OPENED: Final = '<span dir="auto">'
-_CODE: Final = re.compile(f"`((?:[^`<]|{_OPENED}[^`<]*</span>)+)`")
+_TICK: Final = "\ue002"
+"""A backtick of the template's own; those of values stay what they are."""
+_VALUE: Final = re.compile(f"({OPEN}[^{CLOSE}]*{CLOSE})")
+_CODE: Final = re.compile(f"{_TICK}((?:[^{_TICK}<]|{_OPENED}[^<]*</span>)+){_TICK}")
 """What is to be typed; a value inside is whole, or tags would cross."""
 
 
@@ -183,7 +186,11 @@ def _inline(line: str) -> Markup:
     Source: HTML Living Standard, section 15.3.5, "Bidirectional text"; Can I email,
     "<bdi> element" and "dir attribute", read 2026-11-29.
     """
+    if "`" in line:
+        pieces = _VALUE.split(line)
+        pieces[::2] = [words.replace("`", _TICK) for words in pieces[::2]]
+        line = "".join(pieces)
     html = str(escape(line)).replace(OPEN, _OPENED).replace(CLOSE, "</span>")
-    if "`" in html:
-        html = _CODE.sub(r'<code dir="ltr">\1</code>', html)
+    if _TICK in html:
+        html = _CODE.sub(r'<code dir="ltr">\1</code>', html).replace(_TICK, "`")
     return Markup(html)  # noqa: S704 - escaped above

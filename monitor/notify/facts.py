@@ -125,13 +125,15 @@ def told_findings(item: Item, role: Role) -> tuple[Finding, ...]:
 def label(item: Item, calendar: Calendar, longest: int = _LONGEST_NAME) -> Words:
     """What a sentence calls the matter: its quoted name, else what we know it by.
 
-    The name alone is marked as a value: quotes belong to the sentence, and turn with
-    it where one reads from the right.
+    Where one reads from the right, the name alone is marked as a value: its quotes
+    belong to the sentence, and turn with it.
     """
     say = calendar.words.say
     name = clean(item.name or "")
-    if name:
+    if name and calendar.locale.text_direction == "rtl":
         return Words(say("named", name=_marked(shorten(name, longest))))
+    if name:
+        return Words(_marked(say("named", name=shorten(name, longest))))
     if item.token_id is not None:
         known_by = shorten(clean(item.token_id, 60), longest)
         return Words(say("unnamed", id=_marked(known_by)))

@@ -291,10 +291,8 @@ def test_a_malformed_message_id_is_a_value_for_the_courier():
             '<code dir="ltr">a <span dir="auto">x</span></code>',
         ),
         ("\ue000a`b\ue001 and `c", '<span dir="auto">a`b</span> and `c'),
-        (
-            "\ue000`<b>`\ue001",
-            '<span dir="auto"><code dir="ltr">&lt;b&gt;</code></span>',
-        ),
+        ("\ue000`<b>`\ue001", '<span dir="auto">`&lt;b&gt;`</span>'),
+        ("`a \ue000x`y\ue001`", '<code dir="ltr">a <span dir="auto">x`y</span></code>'),
         ("a ` b", "a ` b"),
     ],
 )
