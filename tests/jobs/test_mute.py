@@ -19,10 +19,13 @@ from tests.jobs.house import ANN, BOB, DAY, HOUR, OPS, Builder, House, a_token
 from tests.jobs.visits import BOSS, ONE_CLICK, a_web, dying, get, post, url_in
 from tests.store.builders import rows
 
+BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
+"""For what statements decide; the rest is the same on any database."""
 
-@pytest.fixture(params=["sqlite", "postgres"])
+
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
+    if getattr(request, "param", "sqlite") == "postgres":
         url: str = request.getfixturevalue("postgres_url")
         return url
     return f"sqlite:///{tmp_path}/monitor.db"
@@ -48,6 +51,7 @@ async def renewed(house: Builder, home: House) -> None:
     await home.live(2 * DAY)
 
 
+@BOTH
 async def test_a_mail_program_stops_what_repeats_by_one_click(
     house: Builder, public_url: str
 ) -> None:
@@ -106,6 +110,7 @@ async def test_without_a_click_all_of_it_comes(house: Builder, public_url: str) 
     ]
 
 
+@BOTH
 async def test_it_is_taken_back_on_the_same_page(
     house: Builder, public_url: str
 ) -> None:
@@ -174,6 +179,7 @@ async def test_without_a_place_there_is_no_link(house: Builder) -> None:
     assert b"/mute/" not in letter.data
 
 
+@BOTH
 async def test_all_matters_of_a_letter_and_no_others(
     house: Builder, public_url: str
 ) -> None:
@@ -192,6 +198,7 @@ async def test_all_matters_of_a_letter_and_no_others(
     assert subjects == {"token:west"}
 
 
+@BOTH
 async def test_news_that_never_left_is_told_by_what_follows(
     house: Builder, public_url: str
 ) -> None:
@@ -212,6 +219,7 @@ async def test_news_that_never_left_is_told_by_what_follows(
     assert "ads" in home.letters(ANN)[-1].text
 
 
+@BOTH
 async def test_reminders_that_nobody_gets_end_and_the_report_names_the_matter(
     house: Builder, public_url: str
 ) -> None:
@@ -255,6 +263,7 @@ async def test_a_matter_that_is_over_has_nothing_to_stop(
     assert (await told(home, ANN))[-2:] == ["opened", "reminder"], "a new matter"
 
 
+@BOTH
 async def test_pruning_keeps_what_is_stopped_about_an_open_matter(
     house: Builder, public_url: str
 ) -> None:
