@@ -26,12 +26,16 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 demo: $(VENV)/.run ## the whole way on a simulated Graph: tokens checked, letters written
 	@$(BIN)/token-monitor demo
 
-test: $(VENV)/.dev ## every test; the parts and the letters, and beside them the whole and its faults
+# What reads every letter in every language does so without being measured, which costs time.
+LOOKED_AT := tests/look tests/notify/test_letters.py tests/notify/test_pseudo.py
+
+test: $(VENV)/.dev ## every test; the parts, and beside them the whole, its faults and many letters
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest tests/faults tests/whole >.whole.log 2>&1 & whole=$$!; \
-	  $(BIN)/coverage run -m pytest --ignore=tests/faults --ignore=tests/letters \
-	    --ignore=tests/whole; parts=$$?; \
-	  $(BIN)/python -m pytest tests/letters; letters=$$?; \
+	@$(BIN)/python -m pytest tests/faults tests/whole tests/letters >.whole.log 2>&1 & \
+	  whole=$$!; \
+	  $(BIN)/coverage run -m pytest --ignore=tests/faults --ignore=tests/whole \
+	    --ignore=tests/letters $(addprefix --ignore=,$(LOOKED_AT)); parts=$$?; \
+	  $(BIN)/python -m pytest $(LOOKED_AT); letters=$$?; \
 	  wait $$whole; whole=$$?; cat .whole.log; rm -f .whole.log; \
 	  test $$parts = 0 -a $$letters = 0 -a $$whole = 0
 	@$(BIN)/coverage combine -q

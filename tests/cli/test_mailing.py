@@ -98,8 +98,10 @@ def test_every_letter_is_written_without_any_configuration(tmp_path: Path) -> No
 def test_a_second_preview_leaves_nothing_of_the_first_and_spares_foreign_folders(
     tmp_path: Path,
 ) -> None:
-    listed(monitor(tmp_path, "mail", "preview", "--code", "expired"))
-    rows = listed(monitor(tmp_path, "mail", "preview", "--code", "held"))
+    listed(monitor(tmp_path, "mail", "preview", "--code", "expired", "--locale", "de"))
+    rows = listed(
+        monitor(tmp_path, "mail", "preview", "--code", "held", "--locale", "de")
+    )
     files = [path for path in tmp_path.rglob("*.txt") if path.is_file()]
     assert len(files) == len(rows)
     (tmp_path / "thesis").mkdir()

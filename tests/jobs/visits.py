@@ -65,10 +65,10 @@ async def post(url: str, data: dict[str, str] | None = None) -> httpx.Response:
 
 
 async def dying(house: Builder, public_url: str, **facts: Any) -> House:
-    """A token that ends in forty days, and its owner who has read of it once."""
+    """A token that ends in two weeks, and its owner who has read of it once."""
     rule = Rule(escalate_to=(BOSS,), escalate_after=4 * DAY, check_every=2 * DAY)
-    plan = a_token(expires_in=40 * DAY, **facts)
+    plan = a_token(expires_in=14 * DAY + HOUR, **facts)
     home = await house(plan, rule=rule, public_url=public_url)
-    await home.live(26 * DAY + HOUR)
+    await home.live(4 * HOUR)
     assert len(home.letters(ANN)) == 1
     return home
