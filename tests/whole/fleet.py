@@ -174,4 +174,10 @@ def everything_looked_at(url: str, since: datetime, seconds: float = 60) -> None
     """Wait until every token was looked at after an instant."""
     micro = int(since.timestamp() * 1_000_000)
     old = f"SELECT count(*) FROM health WHERE coalesce(last_checked_at, 0) < {micro}"  # noqa: S608
-    until(lambda: query(url, old) == [(0,)], "every token is looked at", seconds)
+
+    def looked_at() -> bool:
+        with suppress(psycopg.OperationalError):  # the cluster may be starting anew
+            return query(url, old) == [(0,)]
+        return False
+
+    until(looked_at, "every token is looked at", seconds)
