@@ -26,16 +26,17 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 demo: $(VENV)/.run ## the whole way on a simulated Graph: tokens checked, letters written
 	@$(BIN)/token-monitor demo
 
-# What reads every letter in every language does so without being measured, which costs time.
-LOOKED_AT := tests/look tests/notify/test_letters.py tests/notify/test_pseudo.py
+# What reads many letters, or all in every language, is not measured, which costs time,
+# and takes what time the others leave.
+LETTERS := tests/letters tests/look tests/notify/test_letters.py tests/notify/test_pseudo.py
+ELSEWHERE := tests/faults tests/whole $(LETTERS)
 
-test: $(VENV)/.dev ## every test; the parts, and beside them the whole, its faults and many letters
+test: $(VENV)/.dev ## every test; the parts, and beside them the whole, its faults and the letters
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest tests/faults tests/whole tests/letters >.whole.log 2>&1 & \
-	  whole=$$!; \
-	  $(BIN)/coverage run -m pytest --ignore=tests/faults --ignore=tests/whole \
-	    --ignore=tests/letters $(addprefix --ignore=,$(LOOKED_AT)); parts=$$?; \
-	  $(BIN)/python -m pytest $(LOOKED_AT); letters=$$?; \
+	@$(BIN)/python -m pytest tests/faults tests/whole >.whole.log 2>&1 & whole=$$!; \
+	  nice $(BIN)/python -m pytest $(LETTERS) >.letters.log 2>&1 & letters=$$!; \
+	  $(BIN)/coverage run -m pytest $(addprefix --ignore=,$(ELSEWHERE)); parts=$$?; \
+	  wait $$letters; letters=$$?; cat .letters.log; rm -f .letters.log; \
 	  wait $$whole; whole=$$?; cat .whole.log; rm -f .whole.log; \
 	  test $$parts = 0 -a $$letters = 0 -a $$whole = 0
 	@$(BIN)/coverage combine -q
